@@ -1,0 +1,3 @@
+// No command exists yet.
+process.stderr.write('usrdrv: no command is available yet\n');
+process.exitCode = 1;
