@@ -1,0 +1,51 @@
+import type { ConfigSpace } from './config-space.ts';
+import type { DmaMapper } from './dma.ts';
+import type { IrqSource } from './irq.ts';
+import type { MmioRegion } from './mmio.ts';
+import type { PciAddress } from './pci-address.ts';
+
+/** A function found on the bus, not opened: enough to match a driver by. */
+export interface PciFunction {
+  readonly address: PciAddress;
+  readonly vendorId: number;
+  readonly deviceId: number;
+  /** Base class, sub-class and programming interface in one: 0x010802 is an NVMe controller. */
+  readonly classCode: number;
+}
+
+/** The PCI buses of a machine. */
+export interface PciBus {
+  /** Every function that the kernel shows, by ascending address. */
+  scan(): Iterable<PciFunction>;
+  /**
+   * Claims a function for this process, enables it and makes it a bus master (U1).
+   * @param o.dmaMask the addresses that the device can reach, as a mask: 0xfff_ffffn for 28 bits
+   * @throws TypeError an address that is neither a PciAddress nor a string of its form
+   * @throws RangeError a dmaMask outside 64 bits
+   * @throws SystemError ENOENT no such function; EBUSY claimed already; EIO the mask cannot be met; EPERM; ENOMEM; EMFILE;
+   *   ENFILE
+   */
+  open(address: PciAddress | string, o: { readonly dmaMask: bigint }): PciDevice;
+}
+
+/** An opened function. Closing it stops bus mastering first, then gives back whatever was mapped (U2). */
+export interface PciDevice extends Disposable {
+  readonly address: PciAddress;
+  readonly config: ConfigSpace;
+  readonly dma: DmaMapper;
+  /**
+   * Maps the memory that a base address register decodes. The same region each time, until closed.
+   * @throws RangeError an index that is no integer from 0 to 5
+   * @throws SystemError ENODEV a BAR that is not there, or is the upper half of a 64-bit one; EINVAL an I/O-port BAR
+   */
+  bar(index: number): MmioRegion;
+  /**
+   * Opens the device's interrupt: without a vector its INTx line, with one that MSI or MSI-X vector, counted from 0.
+   * @throws RangeError a vector that is no integer >= 0
+   * @throws SystemError EBUSY opened already; ENODEV no interrupt pin; ENOSPC more vectors than the device has; ENOSYS a
+   *   backend without MSI (see {@link Supports.msi})
+   */
+  irq(vector?: number): IrqSource;
+  /** Closes the device, its regions, interrupts and mappings. Again does nothing. */
+  close(): void;
+}
