@@ -21,7 +21,11 @@ module.exports = {
   forbidden: [
     only('core', [], 'core is the contract that everything else shares; whatever it imported, everything would carry.'),
     {
-      ...only('emu', [core, npm('memfs')], 'emu models a machine and kernel from core and memfs alone, so that it runs anywhere.'),
+      ...only(
+        'emu',
+        [core, npm('memfs')],
+        'emu models a machine and kernel from core and memfs alone, so that it runs anywhere.',
+      ),
       from: { path: '^packages/emu/src/', pathNot: [tests, '^packages/emu/src/testing/'] },
     },
     {
@@ -84,7 +88,6 @@ module.exports = {
     },
   ],
   options: {
-    includeOnly: { path: '^(packages|examples|test|node:|node_modules)|node_modules' },
     exclude: { path: '/dist/|^examples/[.]snippets/' },
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
