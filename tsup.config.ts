@@ -3,7 +3,8 @@ import { defineConfig } from 'tsup';
 // Every package builds with this file: `tsup --config ../../tsup.config.ts src/index.ts …`.
 export default defineConfig({
   format: 'esm',
-  // ES2022 has no `using`: esbuild lowers it, and finds Symbol.dispose at run time (Node 20 has it).
+  // ES2022 has no `using`: esbuild lowers it. Symbol.dispose itself is the platform's and nothing here polyfills it:
+  // Node has it from 18.18, Chromium from 134, Firefox from 141.
   target: 'es2022',
   platform: 'neutral',
   dts: true,

@@ -1,8 +1,8 @@
 // npm run bench: runs packages/*/bench/*.bench.ts on the built packages, as their users get them. A word picks files:
 // `npm run bench -- irq`.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import { build, install, packageFolders, root } from './setup.mjs';
 
 const [word = ''] = process.argv.slice(2);
@@ -32,9 +32,7 @@ async function run(file) {
   const { build: bundle } = await import('esbuild');
   // Beside the bench, so that its imports are found from there; plain esbuild, because tsx names every closure and
   // that shows in a hot loop.
-  const folder = join(file, '../../node_modules/.cache/bench');
-  const outfile = join(folder, basename(file).replace(/ts$/, 'mjs'));
-  mkdirSync(folder, { recursive: true });
+  const outfile = join(dirname(file), `.${basename(file, '.ts')}.${process.pid}.mjs`);
   try {
     await bundle({
       entryPoints: [file],
