@@ -1,0 +1,190 @@
+import { EBUSY, EINVAL, ENOMEM, ENOSYS } from '@usrdrv/core';
+import type { Cpu } from '../machine/cpu.ts';
+import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
+import {
+  IRQ_DISABLED,
+  IRQ_INPROGRESS,
+  IRQ_NONE,
+  IRQ_PENDING,
+  IRQ_REPLAY,
+  IRQ_WAITING,
+  IRQF_SHARED,
+  type IrqAction,
+  type IrqCore,
+  IrqDesc,
+  type IrqReturn,
+  noteInterrupt,
+} from './irq-desc.ts';
+import { CPU_RELAX, type Steps, step } from './step.ts';
+
+/** Interrupt numbers that the kernel has descriptors for; the ones without a controller cannot be requested. */
+const NR_IRQS = 224;
+
+const I5_RUN = step('I5.run');
+const I5_RAN = step('I5.ran');
+
+/**
+ * The interrupt core of Linux 2.6.11 (I1 to I8). What happens under the descriptor's lock there is one step here, so the
+ * lock itself does not appear.
+ */
+export class IrqCore2611 implements IrqCore {
+  readonly warnings: string[] = [];
+  readonly #descs: IrqDesc[];
+
+  constructor(
+    chip: IrqChip,
+    private readonly fabric: IrqFabric,
+  ) {
+    this.#descs = [];
+    for (let irq = 0; irq < NR_IRQS; irq++) {
+      if (chip.has(irq)) this.#descs[irq] = new IrqDesc(irq, chip, fabric.cpus.all.length);
+    }
+  }
+
+  desc(irq: number): IrqDesc | undefined {
+    return this.#descs[irq];
+  }
+
+  *descs(): Iterable<IrqDesc> {
+    for (const desc of this.#descs) if (desc !== undefined) yield desc;
+  }
+
+  request(irq: number, action: IrqAction): number {
+    if ((action.flags & IRQF_SHARED) !== 0 && action.devId === undefined) return -EINVAL;
+    if (!Number.isInteger(irq) || irq < 0 || irq >= NR_IRQS) return -EINVAL;
+    if (this.fabric.oracle.choose(2, 'alloc.fail') === 1) return -ENOMEM;
+    const desc = this.#descs[irq];
+    if (desc === undefined) return -ENOSYS;
+    const first = desc.actions[0];
+    if (first !== undefined) {
+      if ((first.flags & action.flags & IRQF_SHARED) === 0) return -EBUSY;
+      desc.actions.push(action);
+      return 0;
+    }
+    desc.actions.push(action);
+    // I2: PENDING and REPLAY are kept from whatever happened before.
+    desc.depth = 0;
+    desc.status &= ~(IRQ_DISABLED | IRQ_WAITING | IRQ_INPROGRESS);
+    desc.chip.unmask(irq);
+    return 0;
+  }
+
+  *free(irq: number, devId: object | undefined): Steps<void> {
+    const desc = this.#descs[irq];
+    const at = desc?.actions.findIndex((action) => action.devId === devId) ?? -1;
+    if (desc === undefined || at < 0) {
+      this.#warn(irq, `Trying to free free IRQ${irq}`);
+      return;
+    }
+    desc.actions.splice(at, 1);
+    if (desc.actions.length === 0) {
+      desc.status |= IRQ_DISABLED;
+      if (desc.level || desc.chip.name === 'XT-PIC') desc.chip.mask(irq);
+    }
+    while ((desc.status & IRQ_INPROGRESS) !== 0) yield CPU_RELAX;
+  }
+
+  disableNosync(irq: number): void {
+    const desc = this.#descs[irq];
+    if (desc === undefined) return;
+    if (desc.depth++ > 0) return;
+    desc.status |= IRQ_DISABLED;
+    if (!edgeIoApic(desc)) desc.chip.mask(irq);
+  }
+
+  enable(irq: number): void {
+    const desc = this.#descs[irq];
+    if (desc === undefined) return;
+    if (desc.depth === 0) {
+      this.#warn(irq, `enable_irq(${irq}) unbalanced`);
+      return;
+    }
+    if (desc.depth === 1) {
+      desc.status &= ~IRQ_DISABLED;
+      if ((desc.status & (IRQ_PENDING | IRQ_REPLAY)) === IRQ_PENDING) {
+        desc.status |= IRQ_REPLAY;
+        // Only the I/O APIC's interrupts can be sent again; the 8259s deliver what their own registers kept.
+        if (desc.chip.name === 'IO-APIC') desc.chip.retrigger(irq);
+      }
+      desc.chip.unmask(irq);
+    }
+    desc.depth--;
+  }
+
+  *handle(cpu: Cpu, irq: number): Steps<void> {
+    const desc = this.#descs[irq];
+    if (desc === undefined) return;
+    desc.counts[cpu.id] = (desc.counts[cpu.id] ?? 0) + 1;
+    ack(desc);
+    desc.status = (desc.status & ~(IRQ_REPLAY | IRQ_WAITING)) | IRQ_PENDING;
+    if ((desc.status & (IRQ_DISABLED | IRQ_INPROGRESS)) === 0 && desc.actions.length > 0) {
+      desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
+      for (;;) {
+        yield I5_RUN;
+        const result = yield* runActions(desc, cpu);
+        yield I5_RAN;
+        if (noteInterrupt(desc, result)) this.#disableSpurious(desc);
+        // I5: whether the line was disabled meanwhile is not looked at (D6).
+        if ((desc.status & IRQ_PENDING) === 0) break;
+        desc.status &= ~IRQ_PENDING;
+      }
+      desc.status &= ~IRQ_INPROGRESS;
+    }
+    end(desc);
+  }
+
+  allocMsi(): undefined {
+    return undefined;
+  }
+
+  freeMsi(): void {}
+
+  #disableSpurious(desc: IrqDesc): void {
+    this.#warn(desc.irq, `irq ${desc.irq}: nobody cared!`);
+    desc.status |= IRQ_DISABLED;
+    if (!edgeIoApic(desc)) desc.chip.mask(desc.irq);
+  }
+
+  #warn(irq: number, text: string): void {
+    this.warnings.push(text);
+    const { trace } = this.fabric;
+    if (trace.on) trace.emit('warning', irq, 'kernel', text);
+  }
+}
+
+/** Every handler of the line runs; handled where one of them says so. */
+export function* runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
+  let result: IrqReturn = IRQ_NONE;
+  const { actions } = desc;
+  if (actions.length === 1 && actions[0] !== undefined) return yield* actions[0].handler(cpu, desc.irq);
+  for (const action of [...actions]) {
+    const one = yield* action.handler(cpu, desc.irq);
+    if (one !== IRQ_NONE) result = one;
+  }
+  return result;
+}
+
+/** I8: an edge pin of an I/O APIC is not masked by disabling it. */
+function edgeIoApic(desc: IrqDesc): boolean {
+  return desc.chip.name === 'IO-APIC' && !desc.level;
+}
+
+/** I8, what each controller does when an interrupt is taken. */
+function ack(desc: IrqDesc): void {
+  if (desc.chip.name === 'XT-PIC') {
+    desc.chip.mask(desc.irq);
+    desc.chip.eoi(desc.irq);
+  } else if (!desc.level) {
+    if ((desc.status & (IRQ_PENDING | IRQ_DISABLED)) === (IRQ_PENDING | IRQ_DISABLED)) desc.chip.mask(desc.irq);
+    desc.chip.eoi(desc.irq);
+  }
+}
+
+/** I8, what each controller does when the handlers have run. */
+function end(desc: IrqDesc): void {
+  if (desc.chip.name === 'XT-PIC') {
+    if ((desc.status & (IRQ_DISABLED | IRQ_INPROGRESS)) === 0 && desc.actions.length > 0) desc.chip.unmask(desc.irq);
+  } else if (desc.level) {
+    desc.chip.eoi(desc.irq);
+  }
+}

@@ -1,0 +1,199 @@
+import { EBUSY, EINVAL, ENOMEM } from '@usrdrv/core';
+import type { Cpu } from '../machine/cpu.ts';
+import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
+import type { MsiController } from '../machine/msi.ts';
+import { runActions } from './irq-core-2.6.11.ts';
+import {
+  IRQ_DISABLED,
+  IRQ_INPROGRESS,
+  IRQ_PENDING,
+  IRQ_REPLAY,
+  IRQ_WAITING,
+  IRQF_SHARED,
+  type IrqAction,
+  type IrqCore,
+  IrqDesc,
+  noteInterrupt,
+} from './irq-desc.ts';
+import { CPU_RELAX, type Steps, step } from './step.ts';
+
+const FIRST_MSI = 24;
+const LAST_MSI = 255;
+
+const HANDLE_IRQ_EVENT = step('handle_irq_event');
+const HANDLED_IRQ_EVENT = step('handle_irq_event.done');
+
+/** The interrupt core of Linux 6.1, where it differs (I9): disabling is lazy, the re-run loop looks, stale levels are dropped. */
+export class IrqCore61 implements IrqCore {
+  readonly warnings: string[] = [];
+  readonly #descs: IrqDesc[] = [];
+
+  constructor(
+    chip: IrqChip,
+    private readonly msi: MsiController,
+    private readonly fabric: IrqFabric,
+  ) {
+    for (let irq = 0; chip.has(irq) || irq < FIRST_MSI; irq++) {
+      if (chip.has(irq)) this.#add(irq, chip);
+    }
+  }
+
+  desc(irq: number): IrqDesc | undefined {
+    return this.#descs[irq];
+  }
+
+  *descs(): Iterable<IrqDesc> {
+    for (const desc of this.#descs) if (desc !== undefined) yield desc;
+  }
+
+  request(irq: number, action: IrqAction): number {
+    if ((action.flags & IRQF_SHARED) !== 0 && action.devId === undefined) return -EINVAL;
+    const desc = this.#descs[irq];
+    if (desc === undefined) return -EINVAL;
+    if (this.fabric.oracle.choose(2, 'alloc.fail') === 1) return -ENOMEM;
+    const first = desc.actions[0];
+    if (first !== undefined) {
+      if ((first.flags & action.flags & IRQF_SHARED) === 0) return -EBUSY;
+      desc.actions.push(action);
+      return 0;
+    }
+    desc.actions.push(action);
+    desc.status &= ~(IRQ_WAITING | IRQ_INPROGRESS);
+    this.#startup(desc);
+    return 0;
+  }
+
+  *free(irq: number, devId: object | undefined): Steps<void> {
+    const desc = this.#descs[irq];
+    const at = desc?.actions.findIndex((action) => action.devId === devId) ?? -1;
+    if (desc === undefined || at < 0) {
+      this.#warn(irq, `Trying to free already-free IRQ ${irq}`);
+      return;
+    }
+    desc.actions.splice(at, 1);
+    if (desc.actions.length === 0) {
+      desc.depth = 1;
+      desc.status |= IRQ_DISABLED;
+      desc.chip.mask(irq);
+    }
+    while ((desc.status & IRQ_INPROGRESS) !== 0) yield CPU_RELAX;
+  }
+
+  /** Lazy: only marked; the line fires once more and is masked then. */
+  disableNosync(irq: number): void {
+    const desc = this.#descs[irq];
+    if (desc !== undefined && desc.depth++ === 0) desc.status |= IRQ_DISABLED;
+  }
+
+  enable(irq: number): void {
+    const desc = this.#descs[irq];
+    if (desc === undefined) return;
+    if (desc.depth === 0) this.#warn(irq, `Unbalanced enable for IRQ ${irq}`);
+    else if (desc.depth === 1) this.#startup(desc);
+    else desc.depth--;
+  }
+
+  *handle(cpu: Cpu, irq: number): Steps<void> {
+    const desc = this.#descs[irq];
+    if (desc === undefined) return;
+    if (desc.level) yield* this.#level(cpu, desc);
+    else yield* this.#edge(cpu, desc);
+  }
+
+  allocMsi(count: number): number[] | undefined {
+    const irqs: number[] = [];
+    for (let irq = FIRST_MSI; irq <= LAST_MSI && irqs.length < count; irq++) {
+      if (this.#descs[irq] === undefined) irqs.push(irq);
+      else irqs.length = 0;
+    }
+    if (irqs.length < count) return undefined;
+    for (const irq of irqs) this.#add(irq, this.msi);
+    return irqs;
+  }
+
+  freeMsi(irqs: readonly number[]): void {
+    for (const irq of irqs) delete this.#descs[irq];
+  }
+
+  #add(irq: number, chip: IrqChip): void {
+    this.#descs[irq] = new IrqDesc(irq, chip, this.fabric.cpus.all.length);
+  }
+
+  /** irq_startup() and irq_enable(), with the resend of an edge that was held back. */
+  #startup(desc: IrqDesc): void {
+    desc.depth = 0;
+    desc.status &= ~IRQ_DISABLED;
+    desc.chip.unmask(desc.irq);
+    if (desc.level) {
+      desc.status &= ~IRQ_PENDING;
+    } else if ((desc.status & (IRQ_PENDING | IRQ_REPLAY)) === IRQ_PENDING) {
+      desc.status = (desc.status & ~IRQ_PENDING) | IRQ_REPLAY;
+      desc.chip.retrigger(desc.irq);
+    }
+  }
+
+  /** handle_fasteoi_irq(), and handle_level_irq() for the 8259s, which have to be masked before their end of interrupt. */
+  *#level(cpu: Cpu, desc: IrqDesc): Steps<void> {
+    const { chip, irq } = desc;
+    const pic = chip.name === 'XT-PIC';
+    if (pic) {
+      chip.mask(irq);
+      chip.eoi(irq);
+    }
+    if ((desc.status & IRQ_INPROGRESS) === 0) {
+      desc.status &= ~(IRQ_REPLAY | IRQ_WAITING);
+      if ((desc.status & IRQ_DISABLED) !== 0 || desc.actions.length === 0) {
+        desc.status |= IRQ_PENDING;
+        if (!chip.isMasked(irq)) chip.mask(irq);
+      } else {
+        this.#count(cpu, desc);
+        yield* this.#event(cpu, desc);
+        if (pic && (desc.status & IRQ_DISABLED) === 0) chip.unmask(irq);
+      }
+    }
+    if (!pic) chip.eoi(irq);
+  }
+
+  /** handle_edge_irq() */
+  *#edge(cpu: Cpu, desc: IrqDesc): Steps<void> {
+    const { chip, irq } = desc;
+    desc.status &= ~(IRQ_REPLAY | IRQ_WAITING);
+    if ((desc.status & (IRQ_INPROGRESS | IRQ_DISABLED)) !== 0 || desc.actions.length === 0) {
+      desc.status |= IRQ_PENDING;
+      chip.mask(irq);
+      chip.eoi(irq);
+      return;
+    }
+    this.#count(cpu, desc);
+    chip.eoi(irq);
+    for (;;) {
+      if ((desc.status & IRQ_PENDING) !== 0 && chip.isMasked(irq)) chip.unmask(irq);
+      yield* this.#event(cpu, desc);
+      if ((desc.status & (IRQ_PENDING | IRQ_DISABLED)) !== IRQ_PENDING) return;
+    }
+  }
+
+  *#event(cpu: Cpu, desc: IrqDesc): Steps<void> {
+    desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
+    yield HANDLE_IRQ_EVENT;
+    const result = yield* runActions(desc, cpu);
+    yield HANDLED_IRQ_EVENT;
+    if (noteInterrupt(desc, result)) {
+      this.#warn(desc.irq, `irq ${desc.irq}: nobody cared`);
+      desc.depth++;
+      desc.status |= IRQ_DISABLED;
+      desc.chip.mask(desc.irq);
+    }
+    desc.status &= ~IRQ_INPROGRESS;
+  }
+
+  #count(cpu: Cpu, desc: IrqDesc): void {
+    desc.counts[cpu.id] = (desc.counts[cpu.id] ?? 0) + 1;
+  }
+
+  #warn(irq: number, text: string): void {
+    this.warnings.push(text);
+    const { trace } = this.fabric;
+    if (trace.on) trace.emit('warning', irq, 'kernel', text);
+  }
+}

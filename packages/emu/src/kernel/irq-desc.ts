@@ -1,0 +1,90 @@
+import type { Cpu } from '../machine/cpu.ts';
+import type { IrqChip } from '../machine/irq-chip.ts';
+import type { Steps } from './step.ts';
+
+export const IRQ_NONE = 0;
+export const IRQ_HANDLED = 1;
+export type IrqReturn = typeof IRQ_NONE | typeof IRQ_HANDLED;
+
+/** The interrupt may be shared with others that say so too (SA_SHIRQ, IRQF_SHARED). */
+export const IRQF_SHARED = 0x80;
+
+/** One handler of a line (struct irqaction). */
+export interface IrqAction {
+  readonly handler: (cpu: Cpu, irq: number) => Steps<IrqReturn>;
+  readonly flags: number;
+  /** Shown in /proc/interrupts. */
+  readonly name: string;
+  /** Tells the handlers of a shared line apart. */
+  readonly devId: object | undefined;
+}
+
+/** Status bits of a line (I), in both profiles; 6.1 spreads them over two words. */
+export const IRQ_INPROGRESS = 1;
+export const IRQ_DISABLED = 2;
+export const IRQ_PENDING = 4;
+export const IRQ_REPLAY = 8;
+export const IRQ_WAITING = 16;
+export const IRQ_LEVEL = 32;
+
+/** The kernel's record of one interrupt line (irq_desc). */
+export class IrqDesc {
+  status: number;
+  /** How many disables are not yet undone. */
+  depth = 1;
+  readonly actions: IrqAction[] = [];
+  /** Interrupts since the last check for spurious ones, and how many of them nobody handled (I6). */
+  irqCount = 0;
+  irqsUnhandled = 0;
+  /** Interrupts taken, by processor: the columns of /proc/interrupts. */
+  readonly counts: number[];
+
+  constructor(
+    readonly irq: number,
+    readonly chip: IrqChip,
+    processors: number,
+  ) {
+    this.status = IRQ_DISABLED | (chip.trigger(irq) === 'level' ? IRQ_LEVEL : 0);
+    this.counts = Array.from({ length: processors }, () => 0);
+  }
+
+  get level(): boolean {
+    return (this.status & IRQ_LEVEL) !== 0;
+  }
+}
+
+/** What the rest of the kernel asks of an interrupt core, whichever version it is. */
+export interface IrqCore {
+  /** request_irq(): 0 or -errno (I1, I2). */
+  request(irq: number, action: IrqAction): number;
+  /** free_irq() (I7): unlinks the action, and waits until no processor runs it. */
+  free(irq: number, devId: object | undefined): Steps<void>;
+  /** disable_irq_nosync() (I3). */
+  disableNosync(irq: number): void;
+  /** enable_irq() (I4). */
+  enable(irq: number): void;
+  /** The flow of one interrupt that a processor has taken (I5). */
+  handle(cpu: Cpu, irq: number): Steps<void>;
+  desc(irq: number): IrqDesc | undefined;
+  descs(): Iterable<IrqDesc>;
+  /** Interrupt numbers for so many message vectors, in a row; undefined where they run out. */
+  allocMsi(count: number): number[] | undefined;
+  freeMsi(irqs: readonly number[]): void;
+  /** What the kernel complained about: `Unbalanced enable for IRQ 16`. */
+  readonly warnings: string[];
+}
+
+/** I6: how many interrupts are looked at together, and how many of them unhandled are too many. */
+const SPURIOUS_WINDOW = 100_000;
+const SPURIOUS_LIMIT = 99_900;
+
+/** I6 note_interrupt(): whether the line has to be disabled, because nobody handles what comes. */
+export function noteInterrupt(desc: IrqDesc, result: IrqReturn): boolean {
+  if (result !== IRQ_HANDLED) desc.irqsUnhandled++;
+  desc.irqCount++;
+  if (desc.irqCount < SPURIOUS_WINDOW) return false;
+  const tooMany = desc.irqsUnhandled > SPURIOUS_LIMIT;
+  desc.irqCount = 0;
+  desc.irqsUnhandled = 0;
+  return tooMany;
+}

@@ -1,0 +1,111 @@
+import { EAGAIN, EFAULT, EINVAL, O_NONBLOCK, POLLIN, POLLRDNORM, type VirtualAddress } from '@usrdrv/core';
+import type { Cpu } from '../machine/cpu.ts';
+import type { TraceLog } from '../trace/log.ts';
+import type { File, FileOperations, PollTable } from './file.ts';
+import { IRQ_DISABLED, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
+import { ERESTARTSYS } from './scheduler.ts';
+import { SCHEDULE, type Steps, step } from './step.ts';
+import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
+import { taskEntry, WaitQueueHead } from './wait-queue.ts';
+
+const H1 = step('H1');
+const H2 = step('H2');
+const H3 = step('H3');
+const R1 = step('R1');
+const R2A = step('R2a');
+const R2B = step('R2b');
+const R2C = step('R2c');
+const R3A = step('R3a');
+const R3B = step('R3b');
+const R3D = step('R3d');
+const R4 = step('R4');
+const R6 = step('R6');
+const Q0 = step('Q0');
+const Q1 = step('Q1');
+const Q2 = step('Q2');
+const Q3 = step('Q3');
+const Q4 = step('Q4');
+
+const READABLE = POLLIN | POLLRDNORM;
+
+/**
+ * An open /proc/irq/N/irq as posted in 2005 (P, profile chubb-2.6.11), defects included: nothing but the order of the
+ * steps protects `count`. A step's name is yielded before the step is taken.
+ */
+export class ChubbIrqFile implements FileOperations {
+  count = 0;
+  readonly wait = new WaitQueueHead();
+
+  constructor(
+    private readonly core: IrqCore,
+    readonly desc: IrqDesc,
+    private readonly trace: TraceLog,
+  ) {}
+
+  readonly handler = function* (this: ChubbIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
+    yield H1;
+    this.core.disableNosync(irq);
+    yield H2;
+    this.count++;
+    if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
+    yield H3;
+    this.wait.wakeUp(READABLE);
+    return IRQ_HANDLED;
+  }.bind(this);
+
+  *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
+    if (length < 4) return -EINVAL;
+    yield R1;
+    let pending = this.count;
+    if (pending === 0) {
+      yield R2A;
+      if ((this.desc.status & IRQ_DISABLED) !== 0) {
+        yield R2B;
+        this.core.enable(this.desc.irq);
+      }
+      yield R2C;
+      if ((file.flags & O_NONBLOCK) !== 0) return -EAGAIN;
+      const entry = taskEntry(task);
+      while (pending === 0) {
+        yield R3A;
+        this.wait.add(entry);
+        task.state = TASK_INTERRUPTIBLE;
+        yield R3B;
+        pending = this.count;
+        if (pending === 0) {
+          if (task.signalPending) task.state = TASK_RUNNING;
+          yield SCHEDULE;
+        }
+        yield R3D;
+        task.state = TASK_RUNNING;
+        this.wait.remove(entry);
+        if (task.signalPending) return -ERESTARTSYS;
+      }
+    }
+    yield R4;
+    if (!task.process.mm.putInt32(buf, pending)) return -EFAULT;
+    file.position += 4;
+    yield R6;
+    this.count -= pending;
+    if (this.trace.on) this.trace.emit('read', this.desc.irq, `tid ${task.tid}`, `${pending}`);
+    return 4;
+  }
+
+  *poll(_file: File, _task: Task, table: PollTable | undefined): Steps<number> {
+    yield Q0;
+    if (this.count > 0) return READABLE;
+    yield Q1;
+    if ((this.desc.status & IRQ_DISABLED) !== 0) {
+      yield Q2;
+      this.core.enable(this.desc.irq);
+    }
+    yield Q3;
+    table?.wait(this.wait);
+    yield Q4;
+    return this.count > 0 ? READABLE : 0;
+  }
+
+  *release(): Steps<void> {
+    yield* this.core.free(this.desc.irq, this);
+  }
+}

@@ -1,0 +1,148 @@
+import {
+  EAGAIN,
+  EFAULT,
+  EINVAL,
+  ENODEV,
+  O_NONBLOCK,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLRDNORM,
+  type VirtualAddress,
+} from '@usrdrv/core';
+import type { Cpu } from '../machine/cpu.ts';
+import type { TraceLog } from '../trace/log.ts';
+import type { File, FileOperations, PollTable } from './file.ts';
+import { IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
+import { ERESTARTSYS } from './scheduler.ts';
+import { SpinLock } from './spinlock.ts';
+import { SCHEDULE, type Steps, step } from './step.ts';
+import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
+import { taskEntry, WaitQueueHead } from './wait-queue.ts';
+
+const HANDLER_LOCK = step('handler.lock');
+const HANDLER_COUNT = step('handler.count');
+const HANDLER_WAKE = step('handler.wake');
+const DRAIN = step('drain');
+const ARM = step('arm');
+const COPY = step('copy');
+const UNDO = step('copy.undo');
+const PREPARE = step('prepare_to_wait');
+const LOOK = step('look');
+const FINISH = step('finish_wait');
+const POLL_WAIT = step('poll_wait');
+
+const READABLE = POLLIN | POLLRDNORM;
+
+/**
+ * An open /proc/irq/N/irq with the fixed algorithm (P, profile usrdrv-6.1): one lock guards {count, masked}; the handler
+ * masks once and counts; whoever is about to sleep, to poll or to say EAGAIN arms the line and then looks again.
+ */
+export class UsrdrvIrqFile implements FileOperations {
+  count = 0;
+  masked = false;
+  /** The line has gone with its device: readers get ENODEV (D13). */
+  removed = false;
+  readonly #lock = new SpinLock();
+  readonly wait = new WaitQueueHead();
+
+  constructor(
+    private readonly core: IrqCore,
+    readonly desc: IrqDesc,
+    private readonly trace: TraceLog,
+  ) {}
+
+  readonly handler = function* (this: UsrdrvIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
+    yield HANDLER_LOCK;
+    if (!this.#lock.tryAcquire(cpu)) yield* this.#lock.spin(cpu);
+    if (!this.masked) {
+      this.core.disableNosync(irq);
+      this.masked = true;
+    }
+    yield HANDLER_COUNT;
+    this.count++;
+    if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
+    this.#lock.release(cpu);
+    yield HANDLER_WAKE;
+    this.wait.wakeUp(READABLE);
+    return IRQ_HANDLED;
+  }.bind(this);
+
+  *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
+    if (length < 4) return -EINVAL;
+    for (;;) {
+      yield DRAIN;
+      if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+      const pending = this.count;
+      this.count = 0;
+      this.#lock.release(task.cpu);
+      if (pending > 0) {
+        yield COPY;
+        if (task.process.mm.putInt32(buf, pending)) {
+          if (this.trace.on) this.trace.emit('read', this.desc.irq, `tid ${task.tid}`, `${pending}`);
+          return 4;
+        }
+        yield UNDO;
+        if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+        this.count += pending;
+        this.#lock.release(task.cpu);
+        this.wait.wakeUp(READABLE);
+        return -EFAULT;
+      }
+      if (this.removed) return -ENODEV;
+      if ((file.flags & O_NONBLOCK) !== 0) {
+        yield ARM;
+        if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+        this.#arm(task.cpu);
+        yield LOOK;
+        if (this.count === 0) return -EAGAIN;
+        continue;
+      }
+      const entry = taskEntry(task);
+      yield PREPARE;
+      this.wait.add(entry);
+      task.state = TASK_INTERRUPTIBLE;
+      yield ARM;
+      if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+      this.#arm(task.cpu);
+      yield LOOK;
+      const interrupted = task.signalPending;
+      if (this.count > 0 || this.removed || interrupted) task.state = TASK_RUNNING;
+      yield SCHEDULE;
+      yield FINISH;
+      task.state = TASK_RUNNING;
+      this.wait.remove(entry);
+      if (this.count === 0 && task.signalPending) return -ERESTARTSYS;
+    }
+  }
+
+  *poll(_file: File, task: Task, table: PollTable | undefined): Steps<number> {
+    yield POLL_WAIT;
+    table?.wait(this.wait);
+    yield ARM;
+    if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+    this.#arm(task.cpu);
+    yield LOOK;
+    if (this.removed) return READABLE | POLLERR | POLLHUP;
+    return this.count > 0 ? READABLE : 0;
+  }
+
+  *release(): Steps<void> {
+    yield* this.core.free(this.desc.irq, this);
+  }
+
+  /** The device is gone: wakes everyone, and every later read finds out (D13). */
+  remove(): void {
+    this.removed = true;
+    this.wait.wakeUp(READABLE | POLLERR | POLLHUP);
+  }
+
+  /** Unmasks the line where nothing is pending; needs the lock, and releases it. What comes at once is for the next look. */
+  #arm(cpu: Cpu): void {
+    if (this.count === 0 && this.masked) {
+      this.masked = false;
+      this.core.enable(this.desc.irq);
+    }
+    this.#lock.release(cpu);
+  }
+}

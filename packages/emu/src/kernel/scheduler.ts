@@ -1,0 +1,190 @@
+import { EINTR, type MaySleep } from '@usrdrv/core';
+import type { Oracle } from '../explore/oracle.ts';
+import type { Cpu, Cpus } from '../machine/cpu.ts';
+import type { Idle } from '../machine/idle.ts';
+import { SCHEDULE, type Steps } from './step.ts';
+import { TASK_RUNNING, type Task } from './task.ts';
+
+/** The call was interrupted before it consumed anything: it restarts where every handler that ran had SA_RESTART. */
+export const ERESTARTSYS = 512;
+/** The call was interrupted, and does not restart: poll, select and epoll_wait. */
+export const ERESTARTNOHAND = 514;
+
+/** What one step of a live run can meet besides code: asked of the oracle where it wants to be asked. */
+export interface StepFaults {
+  /** A spurious interrupt arrives on this processor. */
+  spuriousInterrupt(cpu: Cpu): void;
+}
+
+/**
+ * Runs kernel code live: straight through, at once, on the caller's stack. Only a task that sleeps leaves it; it comes
+ * back when it has been woken and whoever is running has finished. Interrupts are taken between steps, on every
+ * processor that takes any.
+ */
+export class Scheduler {
+  #depth = 0;
+  readonly #runnable: Task[] = [];
+  /** The interrupt entry of the kernel: the flow of one interrupt. Set once when the machine is put together. */
+  interrupt: (cpu: Cpu, irq: number) => Steps<void> = () => {
+    throw new Error('the interrupt core is not attached');
+  };
+
+  constructor(
+    private readonly cpus: Cpus,
+    private readonly oracle: Oracle,
+    private readonly idle: Idle,
+    private readonly faults: StepFaults,
+  ) {}
+
+  /**
+   * Runs a system call of a task. `call` makes its code, again where it is restarted after a signal.
+   * @returns the result, or a promise of it where the task went to sleep
+   */
+  run(task: Task, call: () => Steps<number>, abort?: AbortSignal): MaySleep {
+    if (abort?.aborted) task.signalPending = true;
+    const inFlight: SystemCall = { task, call, steps: call(), abort };
+    this.#depth++;
+    let result: number | undefined;
+    try {
+      result = this.#advance(inFlight);
+    } finally {
+      this.#depth--;
+    }
+    if (result === undefined) return this.#sleep(inFlight);
+    if (this.cpus.requests > 0 || this.#runnable.length > 0) this.settle();
+    return result;
+  }
+
+  /** Runs kernel code that belongs to no sleeping call: a release, a probe. It must not sleep. */
+  runNow<T>(task: Task, steps: Steps<T>): T {
+    this.#depth++;
+    try {
+      for (;;) {
+        const next = steps.next();
+        if (next.done === true) return next.value;
+        if (next.value === SCHEDULE && task.state !== TASK_RUNNING) {
+          throw new Error('BUG: kernel code that must not sleep called schedule()');
+        }
+        this.#betweenSteps(task);
+      }
+    } finally {
+      this.#depth--;
+      this.settle();
+    }
+  }
+
+  /** A task was woken. */
+  enqueue(task: Task): void {
+    this.#runnable.push(task);
+  }
+
+  /** Takes waiting interrupts and runs woken tasks until nothing is left to do. Does nothing when called from within. */
+  settle(): void {
+    if (this.#depth > 0) return;
+    this.#depth++;
+    try {
+      for (;;) {
+        if (this.cpus.requests > 0) this.#takeInterrupts();
+        const task = this.#runnable.shift();
+        if (task === undefined) break;
+        task.resume?.();
+      }
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  /** Drives a call until it has its final result, or its task sleeps (undefined). */
+  #advance(inFlight: SystemCall): number | undefined {
+    const { task } = inFlight;
+    for (;;) {
+      const result = this.#drive(task, inFlight.steps);
+      if (result === undefined || !task.signalPending) return result;
+      const final = this.#signals(task, result, inFlight.abort);
+      if (final !== undefined) return final;
+      inFlight.steps = inFlight.call();
+    }
+  }
+
+  #drive(task: Task, steps: Steps<number>): number | undefined {
+    for (;;) {
+      const next = steps.next();
+      if (next.done === true) return next.value;
+      if (this.cpus.requests > 0 || this.oracle.asksAtSteps) this.#betweenSteps(task);
+      if (next.value === SCHEDULE && task.state !== TASK_RUNNING) return undefined;
+    }
+  }
+
+  #sleep(inFlight: SystemCall): Promise<number> {
+    const { task, abort } = inFlight;
+    this.idle.enter();
+    const promise = new Promise<number>((resolve, reject) => {
+      const onAbort = abort === undefined ? undefined : () => this.#abort(task);
+      if (onAbort !== undefined) abort?.addEventListener('abort', onAbort);
+      const wake = (): void => {
+        task.resume = undefined;
+        this.idle.leave();
+        if (onAbort !== undefined) abort?.removeEventListener('abort', onAbort);
+      };
+      task.resume = () => {
+        try {
+          const result = this.#advance(inFlight);
+          if (result === undefined) return;
+          wake();
+          resolve(result);
+        } catch (error) {
+          wake();
+          reject(error as Error);
+        }
+      };
+    });
+    this.settle();
+    return promise;
+  }
+
+  #abort(task: Task): void {
+    task.signal();
+    this.settle();
+  }
+
+  /** On the way back to user space: runs the handlers. The call's final result, or undefined where it restarts. */
+  #signals(task: Task, result: number, abort: AbortSignal | undefined): number | undefined {
+    const restart = task.process.deliverSignals(task) && abort?.aborted !== true && !task.killed;
+    task.signalPending = false;
+    if (result === -ERESTARTSYS) return restart ? undefined : -EINTR;
+    return result === -ERESTARTNOHAND ? -EINTR : result;
+  }
+
+  #betweenSteps(task: Task): void {
+    if (this.oracle.asksAtSteps) {
+      if (this.oracle.choose(2, 'step.signal') === 1) task.signal();
+      if (this.oracle.choose(2, 'interrupt.spurious') === 1) this.faults.spuriousInterrupt(task.cpu);
+    }
+    if (this.cpus.requests > 0) this.#takeInterrupts();
+  }
+
+  #takeInterrupts(): void {
+    for (let progress = true; progress && this.cpus.requests > 0; ) {
+      progress = false;
+      for (const cpu of this.cpus.all) {
+        if (this.cpus.locks > 0) return;
+        const irq = cpu.take();
+        if (irq === undefined) continue;
+        progress = true;
+        cpu.irqsOff++;
+        const flow = this.interrupt(cpu, irq);
+        while (flow.next().done !== true) {
+          // An interrupt handler runs straight through.
+        }
+        cpu.irqsOff--;
+      }
+    }
+  }
+}
+
+interface SystemCall {
+  readonly task: Task;
+  readonly call: () => Steps<number>;
+  steps: Steps<number>;
+  readonly abort: AbortSignal | undefined;
+}

@@ -1,0 +1,21 @@
+/**
+ * A place in kernel code at which the real one can be preempted, interrupted, or gives up the processor, named as the
+ * rules name it (`R3b`, `H1`, `U4.pin`).
+ */
+export interface Step {
+  readonly name: string;
+}
+
+/** Kernel code: a generator that yields a {@link Step} at each such place. It is driven live (straight through) or explored. */
+export type Steps<T> = Generator<Step, T, void>;
+
+/** Names a step. Steps are constants of the file that yields them. */
+export function step(name: string): Step {
+  return { name };
+}
+
+/** schedule(): the task gives up its processor, and sleeps if its state is no longer RUNNING. */
+export const SCHEDULE: Step = step('schedule');
+
+/** A processor that spins on a lock, or waits for a handler on another processor, looks again after this step. */
+export const CPU_RELAX: Step = step('cpu_relax');

@@ -1,0 +1,43 @@
+import type { Cpu } from '../machine/cpu.ts';
+import type { Process } from './process.ts';
+
+export const TASK_RUNNING = 0;
+export const TASK_INTERRUPTIBLE = 1;
+export const TASK_UNINTERRUPTIBLE = 2;
+export type TaskState = typeof TASK_RUNNING | typeof TASK_INTERRUPTIBLE | typeof TASK_UNINTERRUPTIBLE;
+
+/** Who puts woken tasks back on a processor. */
+export interface RunQueue {
+  enqueue(task: Task): void;
+}
+
+/** A task_struct: what the scheduler runs, in one system call at a time. */
+export class Task {
+  state: TaskState = TASK_RUNNING;
+  /** Set while the task is off its processor: what continues it. */
+  resume: (() => void) | undefined = undefined;
+  /** A signal that will be caught waits, or the caller called the system call off. */
+  signalPending = false;
+  /** The process is being killed: uninterruptible or not, the task gives up what it waits for. */
+  killed = false;
+
+  constructor(
+    readonly tid: number,
+    readonly process: Process,
+    readonly cpu: Cpu,
+    private readonly runQueue: RunQueue,
+  ) {}
+
+  /** wake_up_process(): makes it runnable; it continues when the processor is free. */
+  wakeUp(): void {
+    if (this.state === TASK_RUNNING) return;
+    this.state = TASK_RUNNING;
+    if (this.resume !== undefined) this.runQueue.enqueue(this);
+  }
+
+  /** A signal arrived: ends an interruptible sleep. */
+  signal(): void {
+    this.signalPending = true;
+    if (this.state === TASK_INTERRUPTIBLE) this.wakeUp();
+  }
+}

@@ -1,0 +1,40 @@
+import type { Task } from './task.ts';
+
+/** One waiter on a queue: a sleeping task, a poll, or an epoll item. */
+export interface WaitQueueEntry {
+  /** Called at each wake-up. `key` is the poll mask that became true. */
+  wake(key: number): void;
+}
+
+/** A kernel wait queue (wait_queue_head_t): who is to be woken when a condition may have become true. */
+export class WaitQueueHead {
+  readonly #entries: WaitQueueEntry[] = [];
+
+  add(entry: WaitQueueEntry): void {
+    this.#entries.push(entry);
+  }
+
+  remove(entry: WaitQueueEntry): void {
+    const at = this.#entries.indexOf(entry);
+    if (at >= 0) this.#entries.splice(at, 1);
+  }
+
+  /** Wakes all, first come first. An entry may remove itself, or add others, while it is called. */
+  wakeUp(key: number): void {
+    if (this.#entries.length === 0) return;
+    if (this.#entries.length === 1) {
+      this.#entries[0]?.wake(key);
+      return;
+    }
+    for (const entry of [...this.#entries]) entry.wake(key);
+  }
+
+  get length(): number {
+    return this.#entries.length;
+  }
+}
+
+/** The entry of a task that sleeps on the queue itself: a wake-up makes the task runnable, nothing else. */
+export function taskEntry(task: Task): WaitQueueEntry {
+  return { wake: () => task.wakeUp() };
+}

@@ -1,0 +1,53 @@
+/**
+ * A processor, as far as interrupts go: which are waiting to be taken, and whether it takes any now. A vector that waits
+ * already is not queued twice (the local APIC's request register has one bit for each).
+ */
+export class Cpu {
+  /** How often interrupts have been switched off: spin_lock_irqsave and running handlers nest. */
+  irqsOff = 0;
+  readonly #requested: number[] = [];
+
+  constructor(
+    readonly id: number,
+    readonly cpus: Cpus,
+  ) {}
+
+  /** An interrupt controller hands over a vector. The vector is the kernel's interrupt number: the map is one to one here. */
+  request(irq: number): void {
+    if (this.#requested.includes(irq)) return;
+    this.#requested.push(irq);
+    this.cpus.requests++;
+  }
+
+  /** Takes the first waiting interrupt. */
+  take(): number | undefined {
+    if (this.irqsOff > 0) return undefined;
+    const irq = this.#requested.shift();
+    if (irq !== undefined) this.cpus.requests--;
+    return irq;
+  }
+}
+
+/** The processors of a machine. */
+export class Cpus {
+  /** Interrupts that wait on any processor: 0 is the common case, and cheap to see. */
+  requests = 0;
+  /** Spinlocks that are held: while there is one, an interrupt on another processor might have to spin for it. */
+  locks = 0;
+  readonly all: readonly Cpu[];
+
+  constructor(count: number) {
+    this.all = Array.from({ length: count }, (_, id) => new Cpu(id, this));
+  }
+
+  /** The processor that runs what has no other. */
+  get boot(): Cpu {
+    return this.at(0);
+  }
+
+  at(id: number): Cpu {
+    const cpu = this.all[id];
+    if (cpu === undefined) throw new RangeError(`no processor ${id}: the machine has ${this.all.length}`);
+    return cpu;
+  }
+}
