@@ -13,7 +13,7 @@ const checks = [
   check('types without Node', () => tool('tsc', ['-p', 'tsconfig.portable.json', ...incremental('portable')])),
   tests,
   check('style', () => tool('biome', ['check', '.'])),
-  check('imports', () => tool('depcruise', ['--config', '.dependency-cruiser.cjs', 'packages', 'examples'])),
+  check('imports', () => tool('depcruise', ['--config', '.dependency-cruiser.cjs', 'packages', 'examples', 'test'])),
   check('unused', () => tool('knip', [])),
   ...packageFolders()
     .map((folder) => ({ folder, manifest: JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) }))

@@ -57,6 +57,8 @@ describe('each snippet of the documentation compiles and runs', () => {
             }
             const { ended, output } = await (usesVitest(snippet) ? runTests(file) : runModule(file));
             expect(ended, output).toBe(0);
+            // console.assert only says so.
+            expect(output).not.toMatch(/^Assertion failed/m);
           });
         }
       }

@@ -1,0 +1,2 @@
+// All that memfs takes of node:url.
+export const URL = globalThis.URL;
