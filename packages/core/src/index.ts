@@ -1,5 +1,7 @@
 export * from './address.ts';
 export * from './backend.ts';
+export * from './bars.ts';
+export * from './capabilities.ts';
 export * from './config-space.ts';
 export * from './dma.ts';
 export * from './errors.ts';

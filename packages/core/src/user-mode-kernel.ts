@@ -17,7 +17,10 @@ export type SyscallResult = number;
 /** The result at once where the call did not have to sleep, else a promise of it. */
 export type MaySleep<T = SyscallResult> = T | Promise<T>;
 
-/** Lets JavaScript interrupt a sleeping call as a caught signal does: it returns -EINTR, and has consumed nothing (P3). */
+/**
+ * Lets JavaScript interrupt a sleeping call as a caught signal does: it returns -EINTR, and has consumed nothing (P3). One
+ * signal comes again with call after call, so a kernel does well to listen to each signal once, not once a call.
+ */
 export interface Interruptible {
   readonly signal?: AbortSignal;
 }
@@ -56,7 +59,12 @@ export interface FileView {
   existsSync(path: string): boolean;
 }
 
-/** One thread of a process: who makes the calls. Named after the system calls; man section 2 holds, as do the rules. */
+/**
+ * One thread of a process: who makes the calls. Named after the system calls; man section 2 holds, as do the rules.
+ *
+ * JavaScript goes on while a call sleeps: other calls of the same thread may be made meanwhile, and may sleep too, each
+ * as if it had a thread of its own. A `read` of a descriptor with O_NONBLOCK never sleeps.
+ */
 export interface UserThread {
   readonly process: UserProcess;
   readonly tid: number;
