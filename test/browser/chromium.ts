@@ -1,7 +1,7 @@
 // Bundles a page for the browser and runs it in headless Chromium.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type BuildResult, build } from 'esbuild';
+import { type BuildResult, build, type Plugin } from 'esbuild';
 import { chromium } from 'playwright-core';
 
 /** Debian's; .ci/run installs it. USRDRV_CHROMIUM names another. */
@@ -20,6 +20,19 @@ const memfsNeeds: Readonly<Record<string, string>> = {
   'node:url': fileURLToPath(new URL('./url.ts', import.meta.url)),
 };
 
+const onlyWhatMemfsNeeds: Plugin = {
+  name: 'only what memfs needs of Node',
+  setup(build) {
+    build.onResolve({ filter: /^node:/ }, ({ path, importer }) => {
+      const shim = memfsNeeds[path];
+      if (shim === undefined || !/[/\\]node_modules[/\\]/.test(importer)) {
+        return { errors: [{ text: `${importer} imports ${path}, which no browser has` }] };
+      }
+      return build.resolve(shim, { kind: 'import-statement', resolveDir: import.meta.dirname });
+    });
+  },
+};
+
 export async function bundle(page: string): Promise<string> {
   const result: BuildResult<{ write: false }> = await build({
     entryPoints: [page],
@@ -30,20 +43,7 @@ export async function bundle(page: string): Promise<string> {
     target: 'es2022',
     conditions: ['usrdrv-source'],
     logLevel: 'silent',
-    plugins: [
-      {
-        name: 'what memfs needs of Node',
-        setup({ onResolve, resolve }) {
-          onResolve({ filter: /^node:/ }, ({ path, importer, resolveDir }) => {
-            const shim = memfsNeeds[path];
-            if (shim === undefined || !/[/\\]node_modules[/\\]/.test(importer)) {
-              return { errors: [{ text: `${importer} imports ${path}, which no browser has` }] };
-            }
-            return resolve(shim, { kind: 'import-statement', resolveDir: import.meta.dirname, pluginData: resolveDir });
-          });
-        },
-      },
-    ],
+    plugins: [onlyWhatMemfsNeeds],
   });
   return result.outputFiles[0]?.text ?? '';
 }
