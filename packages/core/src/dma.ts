@@ -49,23 +49,26 @@ export interface DmaMapping extends Disposable {
 export interface DmaMapper {
   /**
    * Allocates consistent memory. One page is always to be had; more only where {@link Supports.consistentLargerThanPage}.
-   * @param size bytes, a positive integer
+   * It goes with the device: closing the device frees it.
+   * @param size bytes, a positive integer; rounded up to pages underneath, exact in `bytes`
    * @throws RangeError a size that is no positive integer
    * @throws SystemError EINVAL a size that the backend does not offer; ENOMEM; EBADF the device is closed (U3)
    */
   allocConsistent(size: number): ConsistentMemory;
   /**
-   * Allocates page-aligned memory of the process.
+   * Allocates page-aligned memory of the process. It is not the device's: closing the device unmaps it and leaves it as it
+   * is, until it is freed or the backend is closed.
    * @param size bytes, a positive integer; rounded up to pages underneath, exact in `bytes`
    * @throws RangeError a size that is no positive integer
-   * @throws SystemError ENOMEM
+   * @throws SystemError ENOMEM; EBADF the device is closed
    */
   allocUser(size: number): UserMemory;
   /**
    * Pins memory, programs the IOMMU where there is one, and hands the memory to the device.
    * @throws TypeError memory that does not come from this backend
    * @throws RangeError an unknown direction
-   * @throws SystemError EFAULT freed memory; ENOMEM also where RLIMIT_MEMLOCK is exceeded; EBADF the device is closed (U4)
+   * @throws SystemError EFAULT freed memory; EINVAL more than one mapping takes, 4 GiB; ENOMEM also where RLIMIT_MEMLOCK is
+   *   exceeded; EIO nothing was mapped; EBADF the device is closed (U4)
    */
   map(memory: UserMemory, direction: DmaDirection): DmaMapping;
 }

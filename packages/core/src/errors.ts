@@ -77,6 +77,11 @@ export type ErrnoCode = keyof typeof table;
 
 const nameOf = new Map<number, ErrnoCode>((Object.keys(table) as ErrnoCode[]).map((code) => [table[code][0], code]));
 
+/** Whether that is the symbolic name of an error number known here. */
+export function isErrnoCode(code: unknown): code is ErrnoCode {
+  return typeof code === 'string' && Object.hasOwn(table, code);
+}
+
 /** The name of an error number, positive or negative: `'EBUSY'` for 16 and for -16; `'E…'` where there is none. */
 export function errnoName(errno: number): string {
   return nameOf.get(Math.abs(errno)) ?? `E${Math.abs(errno)}`;

@@ -9,4 +9,5 @@ export * from './irq.ts';
 export * from './mmio.ts';
 export * from './pci.ts';
 export * from './pci-address.ts';
+export { userModeBackend } from './user-mode-backend/user-mode-backend.ts';
 export * from './user-mode-kernel.ts';

@@ -52,7 +52,7 @@ export interface SigAction {
   readonly flags: number;
 }
 
-/** The part of a node:fs-like view that reading /proc and /sys takes. Errors are thrown, as there. */
+/** The part of a node:fs-like view that reading /proc and /sys takes. Errors are thrown with their `code`, as there. */
 export interface FileView {
   readdirSync(path: string): string[];
   readFileSync(path: string): Uint8Array;
@@ -112,7 +112,7 @@ export interface UserThread {
    * Allocates MSI-X or else MSI vectors of an opened device, writes their Linux interrupt numbers (32 bits each) to
    * `irqs`, and returns how many; each then has its /proc/irq/N/irq. `max` 0 frees them. Not in the 2005 interface:
    * ENOSYS there. EINVAL wrong fd, min < 1 or min > max; EBUSY allocated already, or in use when freeing; ENOSPC fewer
-   * than `min`; EFAULT, and nothing stays allocated.
+   * than `min`; EFAULT, and nothing stays allocated. `min` and `irqs` are not looked at where `max` is 0.
    */
   usrPciIrqVectors(fd: number, min: number, max: number, irqs: VirtualAddress): SyscallResult;
 
@@ -143,7 +143,7 @@ export interface UserProcess {
    */
   bytes(address: VirtualAddress, length: number): Uint8Array;
   /**
-   * Register access to a mapping of device memory.
+   * Register access to a mapping of device memory. Closing it ends this access; the mapping stays until munmap.
    * @throws SystemError EFAULT unless the whole range lies in one mapping
    */
   mmio(address: VirtualAddress, length: number): MmioRegion;

@@ -1,0 +1,134 @@
+import { physicalAddress, type VirtualAddress, virtualAddress } from '../address.ts';
+import { checkResult } from '../errors.ts';
+import type { MmioRegion } from '../mmio.ts';
+import {
+  MAP_SHARED,
+  O_CLOEXEC,
+  O_RDWR,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  type UserProcess,
+} from '../user-mode-kernel.ts';
+import { closed, type OpenResources } from './open-resources.ts';
+import { mapped } from './user-memory.ts';
+
+const DEV_MEM = '/dev/mem';
+const PAGE = BigInt(PAGE_SIZE);
+
+/**
+ * Maps a range of physical addresses through /dev/mem (S3).
+ * @throws RangeError a length that is no positive integer, an address outside 64 bits
+ * @throws SystemError EACCES, EPERM; EINVAL where the kernel refuses the range
+ */
+export function mapPhysical(
+  process: UserProcess,
+  address: bigint,
+  length: number,
+  owner: OpenResources<MmioRegion>,
+): MmioRegion {
+  const first = physicalAddress(address);
+  if (!Number.isSafeInteger(length) || length <= 0) {
+    throw new RangeError(`the length of a region is a positive integer, not ${length}`);
+  }
+  physicalAddress(first + BigInt(length) - 1n);
+
+  const inPage = Number(first % PAGE);
+  const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
+  const { thread } = process;
+  const fd = checkResult(thread.open(DEV_MEM, O_RDWR | O_CLOEXEC), 'open', DEV_MEM);
+  let mapping: VirtualAddress;
+  try {
+    const offset = first - BigInt(inPage);
+    mapping = mapped(thread.mmap(virtualAddress(0n), pages, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset), DEV_MEM);
+  } finally {
+    // The mapping keeps what it needs.
+    checkResult(thread.close(fd), 'close', DEV_MEM);
+  }
+  try {
+    const registers = process.mmio(virtualAddress(mapping + BigInt(inPage)), length);
+    const unmap = () => checkResult(thread.munmap(mapping, pages), 'munmap');
+    return owner.add(new UserModeMmioRegion(registers, unmap, owner));
+  } catch (error) {
+    thread.munmap(mapping, pages);
+    throw error;
+  }
+}
+
+class UserModeMmioRegion implements MmioRegion {
+  readonly length: number;
+  #registers: MmioRegion;
+  readonly #unmap: () => void;
+  readonly #owner: OpenResources<MmioRegion>;
+
+  constructor(registers: MmioRegion, unmap: () => void, owner: OpenResources<MmioRegion>) {
+    this.length = registers.length;
+    this.#registers = registers;
+    this.#unmap = unmap;
+    this.#owner = owner;
+  }
+
+  read8(offset: number): number {
+    return this.#registers.read8(offset);
+  }
+
+  read16(offset: number): number {
+    return this.#registers.read16(offset);
+  }
+
+  read32(offset: number): number {
+    return this.#registers.read32(offset);
+  }
+
+  read64(offset: number): bigint {
+    return this.#registers.read64(offset);
+  }
+
+  write8(offset: number, value: number): void {
+    this.#registers.write8(offset, value);
+  }
+
+  write16(offset: number, value: number): void {
+    this.#registers.write16(offset, value);
+  }
+
+  write32(offset: number, value: number): void {
+    this.#registers.write32(offset, value);
+  }
+
+  write64(offset: number, value: bigint): void {
+    this.#registers.write64(offset, value);
+  }
+
+  close(): void {
+    if (this.#registers === CLOSED) return;
+    const registers = this.#registers;
+    this.#registers = CLOSED;
+    this.#owner.delete(this);
+    registers.close();
+    this.#unmap();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Stands in for the registers of a closed region, so that an open one is asked nothing more at each access. */
+const CLOSED: MmioRegion = {
+  length: 0,
+  read8: refuse,
+  read16: refuse,
+  read32: refuse,
+  read64: refuse,
+  write8: refuse,
+  write16: refuse,
+  write32: refuse,
+  write64: refuse,
+  close: () => undefined,
+  [Symbol.dispose]: () => undefined,
+};
+
+function refuse(): never {
+  throw closed('mmio');
+}

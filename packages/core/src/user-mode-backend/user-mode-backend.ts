@@ -1,0 +1,97 @@
+import type { PhysicalAddress } from '../address.ts';
+import type { Backend, Clock, Supports } from '../backend.ts';
+import type { IrqSource } from '../irq.ts';
+import type { MmioRegion } from '../mmio.ts';
+import type { PciBus, PciDevice, PciFunction } from '../pci.ts';
+import { PciAddress } from '../pci-address.ts';
+import type { UserModeKernel } from '../user-mode-kernel.ts';
+import { UserModeIrqSource } from './irq-source.ts';
+import { mapPhysical } from './mmio-region.ts';
+import { type Closeable, closed, closeEach, OpenResources } from './open-resources.ts';
+import { UserModePciDevice } from './pci-device.ts';
+import { scanSysfs } from './sysfs.ts';
+
+/**
+ * A backend over the system calls of the user-mode driver interface: functions by `usr_pci_open` (U1), registers through
+ * /dev/mem (S3), interrupts through /proc/irq/N/irq (S1), DMA through the three usr_pci calls (U3 to U5).
+ *
+ * - A device's first `irq(vector)` allocates all of its MSI-X or else MSI vectors; the calls after it pick one of them. INTx
+ *   is off meanwhile: `irq()` is EBUSY until the last vector has been closed, and `irq(vector)` while INTx is open.
+ * - User memory belongs to the process: closing the device unmaps it and leaves it readable. It goes with `free()`, or
+ *   with the backend. Consistent memory goes with the device.
+ * - Closing the backend closes what was opened through it, not the kernel.
+ */
+export function userModeBackend(kernel: UserModeKernel): Backend {
+  return new UserModeBackend(kernel);
+}
+
+class UserModeBackend implements Backend {
+  readonly name: string;
+  readonly supports: Supports;
+  readonly pci: PciBus;
+  readonly clock: Clock;
+  readonly #kernel: UserModeKernel;
+  readonly #devices = new OpenResources<Closeable>();
+  readonly #irqs = new OpenResources<IrqSource>();
+  readonly #regions = new OpenResources<MmioRegion>();
+  readonly #userMemory = new OpenResources<Closeable>();
+  #closed = false;
+
+  constructor(kernel: UserModeKernel) {
+    this.#kernel = kernel;
+    this.name = kernel.profile;
+    this.clock = kernel.clock;
+    this.supports = {
+      msi: kernel.supports.msi,
+      masksUntilNextWait: true,
+      // Masking at the interrupt controller keeps everybody else on the line from being served.
+      sharedInterrupts: false,
+      dma: true,
+      consistentLargerThanPage: false,
+      iommu: kernel.supports.iommu,
+      mapPhysical: true,
+    };
+    this.pci = { scan: () => this.#scan(), open: (address, o) => this.#open(address, o.dmaMask) };
+  }
+
+  openIrq(line: number): IrqSource {
+    this.#checkOpen('open');
+    return new UserModeIrqSource(this.#kernel, line, this.#irqs);
+  }
+
+  mapPhysical(address: PhysicalAddress | bigint, length: number): MmioRegion {
+    this.#checkOpen('mmap');
+    return mapPhysical(this.#kernel.process, address, length, this.#regions);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    // Devices first: they unmap the user memory.
+    const open = [this.#devices, this.#irqs, this.#regions, this.#userMemory];
+    closeEach(open.map((resources) => ({ close: () => resources.closeAll() })));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #scan(): PciFunction[] {
+    this.#checkOpen('scandir');
+    return scanSysfs(this.#kernel.files);
+  }
+
+  #open(where: PciAddress | string, dmaMask: bigint): PciDevice {
+    const address = PciAddress.from(where);
+    if (typeof dmaMask !== 'bigint' || BigInt.asUintN(64, dmaMask) !== dmaMask) {
+      throw new RangeError(`a DMA mask is a bigint of at most 64 bits, not ${String(dmaMask)}`);
+    }
+    this.#checkOpen('usr_pci_open');
+    const owner = { kernel: this.#kernel, devices: this.#devices, userMemory: this.#userMemory };
+    return new UserModePciDevice(owner, address, dmaMask);
+  }
+
+  #checkOpen(syscall: string): void {
+    if (this.#closed) throw closed(syscall);
+  }
+}
