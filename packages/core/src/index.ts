@@ -9,5 +9,28 @@ export * from './irq.ts';
 export * from './mmio.ts';
 export * from './pci.ts';
 export * from './pci-address.ts';
+export type {
+  BoundRegister,
+  ReadOnlyRegister,
+  ReadWriteRegister,
+  Registers,
+  WriteOneToClearRegister,
+  WriteOnlyRegister,
+} from './register-access.ts';
+export {
+  type BitField,
+  bit,
+  bits,
+  decodeFields,
+  type EnumField,
+  encodeFields,
+  type Field,
+  type Fields,
+  type FieldValue,
+  type FieldValues,
+  type Names,
+  type NumberField,
+} from './register-fields.ts';
+export * from './registers.ts';
 export { userModeBackend } from './user-mode-backend/user-mode-backend.ts';
 export * from './user-mode-kernel.ts';
