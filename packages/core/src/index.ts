@@ -4,6 +4,7 @@ export * from './bars.ts';
 export * from './capabilities.ts';
 export * from './config-space.ts';
 export * from './dma.ts';
+export * from './driver.ts';
 export * from './errors.ts';
 export * from './irq.ts';
 export * from './mmio.ts';

@@ -1,7 +1,7 @@
 import { type ConfigSpace, checkConfigAccess } from '../config-space.ts';
 import { checkResult, SystemError } from '../errors.ts';
+import { closed } from '../open-resources.ts';
 import { O_CLOEXEC, O_RDWR, SEEK_END, SEEK_SET, type UserThread } from '../user-mode-kernel.ts';
-import { closed } from './open-resources.ts';
 import { type AnonymousMemory, immediate } from './user-memory.ts';
 
 /** Configuration space through its file in sysfs, which holds the header little-endian as the bus does. */

@@ -1,6 +1,7 @@
 import { type BusAddress, busAddress, virtualAddress } from '../address.ts';
 import type { ConsistentMemory, DmaDirection, DmaMapper, DmaMapping, DmaSegment, UserMemory } from '../dma.ts';
 import { checkResult, SystemError } from '../errors.ts';
+import { type Closeable, closed, closeEach, OpenResources } from '../open-resources.ts';
 import {
   DMA_BIDIRECTIONAL,
   DMA_FROM_DEVICE,
@@ -11,7 +12,6 @@ import {
   type UserProcess,
 } from '../user-mode-kernel.ts';
 import { checkSize, UserModeConsistentMemory, UserModeMemory } from './dma-memory.ts';
-import { type Closeable, closed, closeEach, OpenResources } from './open-resources.ts';
 import { AnonymousMemory } from './user-memory.ts';
 
 const DIRECTIONS: Readonly<Record<DmaDirection, number>> = {

@@ -1,8 +1,8 @@
 import type { BusAddress, VirtualAddress } from '../address.ts';
 import type { ConsistentMemory, UserMemory } from '../dma.ts';
 import { checkResult, SystemError } from '../errors.ts';
+import type { Closeable, OpenResources } from '../open-resources.ts';
 import { PAGE_SIZE, type UserProcess } from '../user-mode-kernel.ts';
-import type { Closeable, OpenResources } from './open-resources.ts';
 import { AnonymousMemory, NO_BYTES } from './user-memory.ts';
 
 /** What `usr_pci_get_consistent` gave: one page of the process, given back with munmap(2) (U3). */

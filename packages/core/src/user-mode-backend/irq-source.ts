@@ -1,5 +1,6 @@
 import { checkResult, EAGAIN, EINTR, SystemError } from '../errors.ts';
 import type { IrqSource, WaitOptions } from '../irq.ts';
+import { closed, closeEach, type OpenResources } from '../open-resources.ts';
 import {
   type Interruptible,
   O_CLOEXEC,
@@ -12,7 +13,6 @@ import {
   type UserModeKernel,
   type UserThread,
 } from '../user-mode-kernel.ts';
-import { closed, closeEach, type OpenResources } from './open-resources.ts';
 import { AnonymousMemory, immediate } from './user-memory.ts';
 
 const FOR_EVER = -1;
@@ -49,8 +49,8 @@ export class UserModeIrqSource implements IrqSource {
   /** Interrupts the poll of the readers; a new one takes its place after each use. */
   #interrupt = new AbortController();
   #interruptible: Interruptible = { signal: this.#interrupt.signal };
-  /** Interrupt the calls of `poll()`, each its own. */
-  readonly #polls = new Set<AbortController>();
+  /** Interrupts the calls of `poll()` when the source is closed. */
+  readonly #closing = new AbortController();
   #closed = false;
 
   /**
@@ -104,15 +104,17 @@ export class UserModeIrqSource implements IrqSource {
     if (this.#closed) throw closed('poll', this.#path);
     signal?.throwIfAborted();
 
-    const interrupt = new AbortController();
-    const onAbort = () => interrupt.abort();
-    signal?.addEventListener('abort', onAbort, { once: true });
-    this.#polls.add(interrupt);
+    if (signal === undefined) return this.#pollUntil(timeoutMs, this.#closing.signal, undefined);
+
+    const either = new AbortController();
+    const onAbort = () => either.abort();
+    signal.addEventListener('abort', onAbort);
+    this.#closing.signal.addEventListener('abort', onAbort);
     try {
-      return await this.#pollUntil(timeoutMs, interrupt.signal, signal);
+      return await this.#pollUntil(timeoutMs, either.signal, signal);
     } finally {
-      this.#polls.delete(interrupt);
-      signal?.removeEventListener('abort', onAbort);
+      signal.removeEventListener('abort', onAbort);
+      this.#closing.signal.removeEventListener('abort', onAbort);
     }
   }
 
@@ -136,7 +138,7 @@ export class UserModeIrqSource implements IrqSource {
     this.#rejectReaders(closed('read', this.#path));
     // A poll that sleeps holds the line until it has returned (P8).
     this.#interrupt.abort();
-    for (const interrupt of this.#polls) interrupt.abort();
+    this.#closing.abort();
     const file = { close: () => checkResult(this.#thread.close(this.#fd), 'close', this.#path) };
     closeEach([file, this.#memory]);
   }

@@ -1,6 +1,7 @@
 import { physicalAddress, type VirtualAddress, virtualAddress } from '../address.ts';
 import { checkResult } from '../errors.ts';
 import type { MmioRegion } from '../mmio.ts';
+import { closed, type OpenResources } from '../open-resources.ts';
 import {
   MAP_SHARED,
   O_CLOEXEC,
@@ -10,7 +11,6 @@ import {
   PROT_WRITE,
   type UserProcess,
 } from '../user-mode-kernel.ts';
-import { closed, type OpenResources } from './open-resources.ts';
 import { mapped } from './user-memory.ts';
 
 const DEV_MEM = '/dev/mem';

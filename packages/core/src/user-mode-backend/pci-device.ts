@@ -4,6 +4,7 @@ import { type ConfigSpace, PCI_INTERRUPT_PIN } from '../config-space.ts';
 import { checkResult, type ErrnoCode, SystemError } from '../errors.ts';
 import type { IrqSource } from '../irq.ts';
 import type { MmioRegion } from '../mmio.ts';
+import { type Closeable, closed, closeEach, OpenResources } from '../open-resources.ts';
 import type { PciDevice } from '../pci.ts';
 import type { PciAddress } from '../pci-address.ts';
 import { PAGE_SIZE, type UserModeKernel } from '../user-mode-kernel.ts';
@@ -11,7 +12,6 @@ import { UserModeConfigSpace } from './config-space.ts';
 import { UserModeDmaMapper } from './dma-mapper.ts';
 import { UserModeIrqSource } from './irq-source.ts';
 import { mapPhysical } from './mmio-region.ts';
-import { type Closeable, closed, closeEach, OpenResources } from './open-resources.ts';
 import { readNumber, readText, sysfsPath } from './sysfs.ts';
 import { AnonymousMemory } from './user-memory.ts';
 

@@ -2,12 +2,12 @@ import type { PhysicalAddress } from '../address.ts';
 import type { Backend, Clock, Supports } from '../backend.ts';
 import type { IrqSource } from '../irq.ts';
 import type { MmioRegion } from '../mmio.ts';
+import { type Closeable, closed, closeEach, OpenResources } from '../open-resources.ts';
 import type { PciBus, PciDevice, PciFunction } from '../pci.ts';
 import { PciAddress } from '../pci-address.ts';
 import type { UserModeKernel } from '../user-mode-kernel.ts';
 import { UserModeIrqSource } from './irq-source.ts';
 import { mapPhysical } from './mmio-region.ts';
-import { type Closeable, closed, closeEach, OpenResources } from './open-resources.ts';
 import { UserModePciDevice } from './pci-device.ts';
 import { scanSysfs } from './sysfs.ts';
 

@@ -1,4 +1,4 @@
-import { SystemError } from '../errors.ts';
+import { SystemError } from './errors.ts';
 
 /** Something that is given back by name. */
 export interface Closeable {
