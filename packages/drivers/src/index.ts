@@ -1,2 +1,1 @@
-// Nothing is exported yet.
-export {};
+export * from './edu/index.ts';

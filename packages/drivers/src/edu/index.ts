@@ -1,2 +1,3 @@
-// Nothing is exported yet.
-export {};
+export * from './driver.ts';
+export * from './echo.ts';
+export * from './registers.ts';

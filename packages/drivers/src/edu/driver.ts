@@ -1,0 +1,369 @@
+import {
+  type BusAddress,
+  type Clock,
+  type ConsistentMemory,
+  type DmaDirection,
+  type Driver,
+  defineDriver,
+  type ErrnoCode,
+  type IrqSource,
+  PCI_COMMAND,
+  PCI_COMMAND_MASTER,
+  PCI_STATUS,
+  type PciDevice,
+  SystemError,
+  type UserMemory,
+  type WaitOptions,
+} from '@usrdrv/core';
+import { Mutex } from './mutex.ts';
+import { BUFFER_ADDRESS, BUFFER_SIZE, DMA_DONE, DMA_MASK, EDU, eduRegisters, FACTORIAL_DONE } from './registers.ts';
+
+/**
+ * The driver of QEMU's edu device, for `bindDriver`.
+ * @param o see {@link Edu}
+ */
+export function eduDriver(o: EduOptions = {}): Driver<Edu> {
+  return defineDriver({
+    name: 'edu',
+    match: [{ vendorId: 0x1234, deviceId: 0x11e8 }],
+    dmaMask: DMA_MASK,
+    probe: (device, { clock }) => new Edu(device, clock, o),
+    remove: (edu) => edu.remove(),
+  });
+}
+
+export interface EduOptions {
+  /** Takes interrupts by MSI; by the INTx line where left out. */
+  readonly msi?: boolean;
+}
+
+/** What every operation can be given. */
+export interface OperationOptions {
+  /** Calls the operation off: the device is stopped, and the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * Milliseconds on the backend's clock, from the operation's turn on, after which the device counts as stalled. Finite
+   * and > 0; 2000 where left out. A transfer takes QEMU's device 100.
+   */
+  readonly timeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 2000;
+/** How often a device that was stopped is asked whether it is through. */
+const RECOVERY_MS = 10;
+/** A pause after an interrupt that is not the device's. The line stays masked meanwhile: a stuck one takes no processor. */
+const SPURIOUS_MS = 1;
+/** 13! does not fit the register. */
+const MAX_FACTORIAL = 12;
+const ALL_ONES = 0xffff_ffff;
+/** Received master abort and received target abort, in the status register (PCI 3.0, 6.2.3). */
+const ABORTS = 0x3000;
+
+/** An operation that has its turn. */
+interface Turn {
+  /** What errors call it. */
+  readonly name: string;
+  /** When the device counts as stalled, on the backend's clock. */
+  readonly deadline: bigint;
+  readonly wait: WaitOptions;
+}
+
+/**
+ * A running edu device. It does one operation at a time; the others queue.
+ *
+ * An operation rejects with
+ * - `RangeError` or `TypeError`: a bad argument; nothing has reached the device
+ * - `SystemError` ETIMEDOUT: the device stalled
+ * - `SystemError` ENODEV: the device was pulled out
+ * - `SystemError` EIO: the bus refused the device access to memory
+ * - `SystemError` ECANCELED: the driver was removed while it was pending; EBADF: before
+ * - the reason of its signal
+ *
+ * and in each case the memory that it was given is its caller's again: the device has been taken off the bus first.
+ */
+export class Edu implements Disposable {
+  readonly #device: PciDevice;
+  readonly #clock: Clock;
+  readonly #registers: ReturnType<typeof eduRegisters.bind>;
+  readonly #irq: IrqSource;
+  readonly #page: ConsistentMemory;
+  readonly #mutex = new Mutex();
+  #interrupts = 0;
+  /** Off the bus, and perhaps still busy with what was called off. */
+  #stopped = false;
+  /** Closed, because there was no other way to stop it. */
+  #lost = false;
+  #removed = false;
+
+  /**
+   * Takes an opened device over.
+   * @throws SystemError ENODEV it is no edu of version 1; EIO it does not answer; those of `irq` and `allocConsistent`
+   */
+  constructor(device: PciDevice, clock: Clock, o: EduOptions = {}) {
+    this.#device = device;
+    this.#clock = clock;
+    this.#registers = eduRegisters.bind(device.bar(0));
+    this.#identify();
+    // Whoever had it before may have left it running.
+    this.#silence();
+    this.#refused();
+    if (this.#busy()) this.#stop();
+    this.#irq = o.msi ? device.irq(0) : device.irq();
+    this.#page = device.dma.allocConsistent(BUFFER_SIZE);
+  }
+
+  /** Interrupts taken since the driver took the device over. */
+  get interrupts(): number {
+    return this.#interrupts;
+  }
+
+  /**
+   * Computes n!.
+   * @param n an integer from 0 to 12: 13! does not fit 32 bits
+   */
+  async factorial(n: number, o?: OperationOptions): Promise<number> {
+    if (!Number.isInteger(n) || n < 0 || n > MAX_FACTORIAL) {
+      throw new RangeError(`n is an integer from 0 to ${MAX_FACTORIAL}, not ${String(n)}`);
+    }
+    return this.#operate('factorial', o, async (turn) => {
+      this.#registers.status.write({ interruptWhenDone: true });
+      this.#registers.factorial.write(n);
+      await this.#completion(FACTORIAL_DONE, turn);
+      return this.#present(this.#registers.factorial.read());
+    });
+  }
+
+  /**
+   * Copies bytes into the device's buffer, through the driver's page of consistent memory.
+   * @param offset in the buffer; with the bytes it ends at 4096 at most
+   * @param bytes taken when the operation's turn comes: not to be changed before the promise settles
+   */
+  async write(offset: number, bytes: Uint8Array, o?: OperationOptions): Promise<void> {
+    if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes is a Uint8Array');
+    checkRange(offset, bytes.length);
+    await this.#operate('write', o, (turn) => {
+      this.#page.bytes.set(bytes);
+      return this.#transfer('toDevice', this.#page.busAddress, bytes.length, offset, turn);
+    });
+  }
+
+  /**
+   * Copies bytes out of the device's buffer, through the driver's page of consistent memory.
+   * @param offset in the buffer; with the length it ends at 4096 at most
+   */
+  async read(offset: number, length: number, o?: OperationOptions): Promise<Uint8Array> {
+    checkRange(offset, length);
+    return this.#operate('read', o, async (turn) => {
+      // What was written before must not pass for what came back.
+      this.#page.bytes.fill(0, 0, length);
+      await this.#transfer('fromDevice', this.#page.busAddress, length, offset, turn);
+      return this.#page.bytes.slice(0, length);
+    });
+  }
+
+  /**
+   * Has the device fetch memory into its buffer by itself: a streaming mapping, which the processor does not copy.
+   * @param offset in the buffer; with the memory's length it ends at 4096 at most
+   * @param memory the device's until the promise settles (M2)
+   */
+  async copyToDevice(offset: number, memory: UserMemory, o?: OperationOptions): Promise<void> {
+    checkRange(offset, memory.bytes.length);
+    await this.#operate('copyToDevice', o, (turn) => this.#stream('to-device', memory, offset, turn));
+  }
+
+  /** Has the device fill memory from its buffer by itself; see {@link copyToDevice}. */
+  async copyFromDevice(offset: number, memory: UserMemory, o?: OperationOptions): Promise<void> {
+    checkRange(offset, memory.bytes.length);
+    await this.#operate('copyFromDevice', o, (turn) => this.#stream('from-device', memory, offset, turn));
+  }
+
+  /** Stops the device and gives back what the driver took of it, at any moment: pending operations reject. Again does nothing. */
+  remove(): void {
+    if (this.#removed) return;
+    this.#removed = true;
+    this.#stop();
+    try {
+      if (!this.#lost) this.#silence();
+    } catch (error) {
+      // A device that was pulled out is quiet.
+      if (!(error instanceof SystemError && error.code === 'ENODEV')) throw error;
+    } finally {
+      this.#irq.close();
+      this.#page.free();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.remove();
+  }
+
+  /** Waits for its turn, and does it. */
+  async #operate<T>(name: string, o: OperationOptions = {}, run: (turn: Turn) => Promise<T>): Promise<T> {
+    const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = o;
+    if (typeof timeoutMs !== 'number' || !Number.isFinite(timeoutMs) || timeoutMs <= 0) {
+      throw new RangeError(`a timeout is a finite number of milliseconds > 0, not ${String(timeoutMs)}`);
+    }
+    if (this.#removed) throw this.#error('EBADF', name, 'the driver has been removed');
+    await this.#mutex.lock(signal);
+    try {
+      if (this.#lost) throw this.#error('ENODEV', name, 'the device was lost');
+      const deadline = this.#clock.now() + BigInt(Math.ceil(timeoutMs * 1e6));
+      const turn: Turn = { name, deadline, wait: signal === undefined ? {} : { signal } };
+      if (this.#stopped) await this.#restart(turn);
+      return await run(turn);
+    } catch (error) {
+      throw this.#removed ? this.#error('ECANCELED', name, 'the driver was removed') : error;
+    } finally {
+      this.#mutex.unlock();
+    }
+  }
+
+  /** The life of a streaming mapping: map, transfer each segment, unmap. */
+  async #stream(direction: DmaDirection, memory: UserMemory, offset: number, turn: Turn): Promise<void> {
+    if (memory.bytes.length === 0) return;
+    const mapping = this.#device.dma.map(memory, direction);
+    try {
+      let at = offset;
+      for (const { busAddress, length } of mapping.segments) {
+        await this.#transfer(direction === 'to-device' ? 'toDevice' : 'fromDevice', busAddress, length, at, turn);
+        at += length;
+      }
+    } finally {
+      // A transfer that failed has stopped the device (M2).
+      mapping.unmap();
+    }
+  }
+
+  /** One DMA. */
+  async #transfer(
+    direction: 'toDevice' | 'fromDevice',
+    memory: BusAddress,
+    length: number,
+    offset: number,
+    turn: Turn,
+  ): Promise<void> {
+    if (length === 0) return;
+    const last = memory + BigInt(length) - 1n;
+    if (last > DMA_MASK) throw this.#error('EIO', turn.name, `bus address 0x${last.toString(16)} is beyond 28 bits`);
+    const { dmaSource, dmaDestination, dmaCount, dmaCommand } = this.#registers;
+    const buffer = BigInt(BUFFER_ADDRESS + offset);
+    dmaSource.write(direction === 'toDevice' ? memory : buffer);
+    dmaDestination.write(direction === 'toDevice' ? buffer : memory);
+    dmaCount.write(length);
+    dmaCommand.write({ run: true, direction, interruptWhenDone: true });
+    await this.#completion(DMA_DONE, turn);
+    if (this.#refused()) throw this.#error('EIO', turn.name, 'the bus refused the device access to memory');
+  }
+
+  /**
+   * The life of an interrupt on this side of the kernel: wait, which unmasks the line; take the count; ask the device what
+   * it is for; acknowledge; and only then wait again (P5).
+   * @param done the bit of the interrupt status that says so
+   */
+  async #completion(done: number, turn: Turn): Promise<void> {
+    const { interruptStatus, interruptAcknowledge } = this.#registers;
+    try {
+      for (;;) {
+        const fired = await this.#irq.poll({ timeoutMs: this.#msLeft(turn), ...turn.wait });
+        if (fired) this.#interrupts += this.#irq.tryRead() ?? 0;
+        const status = this.#present(interruptStatus.read());
+        if (status !== 0) interruptAcknowledge.write(status);
+        // While the device is busy, it meant something that was called off before.
+        if ((status & done) !== 0 && !this.#busy()) return;
+        // The status came first: an interrupt that got lost is no stall.
+        if (!fired) throw this.#error('ETIMEDOUT', turn.name, 'the device stalled');
+        if (status === 0) await this.#clock.sleep(SPURIOUS_MS, turn.wait);
+      }
+    } catch (error) {
+      this.#stop();
+      throw error;
+    }
+  }
+
+  /** Takes the device off the bus. It cannot be told to stop, but from here on it reaches no memory. */
+  #stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    const { config } = this.#device;
+    try {
+      config.write16(PCI_COMMAND, config.read16(PCI_COMMAND) & ~PCI_COMMAND_MASTER);
+    } catch {
+      // Pulled out, or not ours to configure: closing it stops it all the same (U2), for good.
+      this.#lost = true;
+      this.#device.close();
+    }
+  }
+
+  /** Puts a device that was stopped back on the bus, once it is through with what it was doing. */
+  async #restart(turn: Turn): Promise<void> {
+    while (this.#busy()) {
+      this.#present(this.#registers.interruptStatus.read());
+      if (this.#msLeft(turn) === 0) throw this.#error('ETIMEDOUT', turn.name, 'the device is still busy');
+      await this.#clock.sleep(RECOVERY_MS, turn.wait);
+    }
+    this.#silence();
+    const { config } = this.#device;
+    config.write16(PCI_COMMAND, config.read16(PCI_COMMAND) | PCI_COMMAND_MASTER);
+    this.#stopped = false;
+  }
+
+  /** Whether the bus refused a transfer since the last look. edu itself does not tell; the status register does. */
+  #refused(): boolean {
+    const { config } = this.#device;
+    const aborts = config.read16(PCI_STATUS) & ABORTS;
+    // Writing ones clears them.
+    if (aborts !== 0) config.write16(PCI_STATUS, aborts);
+    return aborts !== 0;
+  }
+
+  /** Lets the interrupt line go. */
+  #silence(): void {
+    this.#registers.status.write({ interruptWhenDone: false });
+    this.#registers.interruptAcknowledge.write(ALL_ONES);
+  }
+
+  #busy(): boolean {
+    const { status, dmaCommand } = this.#registers;
+    return dmaCommand.readFields().run || status.readFields().computing;
+  }
+
+  #identify(): void {
+    const { identification, liveness } = this.#registers;
+    this.#present(identification.read());
+    const { edu, major } = identification.readFields();
+    if (edu !== EDU || major !== 1) throw this.#error('ENODEV', 'probe', 'no edu device of version 1');
+    const probe = 0x5aa5_0ff0;
+    liveness.write(probe);
+    if (liveness.read() !== ALL_ONES - probe) throw this.#error('EIO', 'probe', 'the device does not answer');
+  }
+
+  /** All ones is what the bus reads where nobody answers; the identification tells whether it is that. */
+  #present(value: number): number {
+    if (value === ALL_ONES && this.#registers.identification.read() === ALL_ONES) {
+      throw this.#error('ENODEV', 'mmio', 'the device does not answer');
+    }
+    return value;
+  }
+
+  #msLeft({ deadline }: Turn): number {
+    const left = deadline - this.#clock.now();
+    return left > 0n ? Number(left) / 1e6 : 0;
+  }
+
+  #error(code: ErrnoCode, syscall: string, detail: string): SystemError {
+    return new SystemError(code, syscall, { path: `${this.#device.address}`, detail });
+  }
+}
+
+/** @throws RangeError unless the range is inside the device's buffer, which it does not check itself */
+function checkRange(offset: number, length: number): void {
+  if (
+    !Number.isInteger(offset) ||
+    !Number.isInteger(length) ||
+    offset < 0 ||
+    length < 0 ||
+    offset + length > BUFFER_SIZE
+  ) {
+    throw new RangeError(`${length} bytes at ${offset} are not inside the device's buffer of ${BUFFER_SIZE}`);
+  }
+}
