@@ -2,6 +2,7 @@ import { EINTR, type MaySleep } from '@usrdrv/core';
 import type { Oracle } from '../explore/oracle.ts';
 import type { Cpu, Cpus } from '../machine/cpu.ts';
 import type { Idle } from '../machine/idle.ts';
+import type { IrqCore } from './irq-desc.ts';
 import { SCHEDULE, type Steps } from './step.ts';
 import { TASK_RUNNING, type Task } from './task.ts';
 
@@ -9,12 +10,6 @@ import { TASK_RUNNING, type Task } from './task.ts';
 export const ERESTARTSYS = 512;
 /** The call was interrupted, and does not restart: poll, select and epoll_wait. */
 export const ERESTARTNOHAND = 514;
-
-/** What one step of a live run can meet besides code: asked of the oracle where it wants to be asked. */
-export interface StepFaults {
-  /** A spurious interrupt arrives on this processor. */
-  spuriousInterrupt(cpu: Cpu): void;
-}
 
 /**
  * Runs kernel code live: straight through, at once, on the caller's stack. Only a task that sleeps leaves it; it comes
@@ -24,25 +19,21 @@ export interface StepFaults {
 export class Scheduler {
   #depth = 0;
   readonly #runnable: Task[] = [];
-  /** The interrupt entry of the kernel: the flow of one interrupt. Set once when the machine is put together. */
-  interrupt: (cpu: Cpu, irq: number) => Steps<void> = () => {
-    throw new Error('the interrupt core is not attached');
-  };
-
   constructor(
     private readonly cpus: Cpus,
     private readonly oracle: Oracle,
     private readonly idle: Idle,
-    private readonly faults: StepFaults,
+    private readonly irqs: IrqCore,
   ) {}
 
   /**
    * Runs a system call of a task. `call` makes its code, again where it is restarted after a signal.
+   * @param over is told the result of a call that went to sleep, before anybody else is
    * @returns the result, or a promise of it where the task went to sleep
    */
-  run(task: Task, call: () => Steps<number>, abort?: AbortSignal): MaySleep {
+  run(task: Task, call: () => Steps<number>, abort?: AbortSignal, over?: (result: number) => void): MaySleep {
     if (abort?.aborted) task.signalPending = true;
-    const inFlight: SystemCall = { task, call, steps: call(), abort };
+    const inFlight: SystemCall = { task, call, steps: call(), abort, over };
     this.#depth++;
     let result: number | undefined;
     try {
@@ -116,7 +107,7 @@ export class Scheduler {
   }
 
   #sleep(inFlight: SystemCall): Promise<number> {
-    const { task, abort } = inFlight;
+    const { task, abort, over } = inFlight;
     this.idle.enter();
     const promise = new Promise<number>((resolve, reject) => {
       const onAbort = abort === undefined ? undefined : () => this.#abort(task);
@@ -131,9 +122,11 @@ export class Scheduler {
           const result = this.#advance(inFlight);
           if (result === undefined) return;
           wake();
+          over?.(result);
           resolve(result);
         } catch (error) {
           wake();
+          over?.(-EINTR);
           reject(error as Error);
         }
       };
@@ -158,9 +151,16 @@ export class Scheduler {
   #betweenSteps(task: Task): void {
     if (this.oracle.asksAtSteps) {
       if (this.oracle.choose(2, 'step.signal') === 1) task.signal();
-      if (this.oracle.choose(2, 'interrupt.spurious') === 1) this.faults.spuriousInterrupt(task.cpu);
+      if (this.oracle.choose(2, 'interrupt.spurious') === 1) this.#spurious(task.cpu);
     }
     if (this.cpus.requests > 0) this.#takeInterrupts();
+  }
+
+  /** An interrupt of some line in use that no device asked for. */
+  #spurious(cpu: Cpu): void {
+    const inUse = [...this.irqs.descs()].filter((desc) => desc.actions.length > 0);
+    const desc = inUse[inUse.length > 1 ? this.oracle.choose(inUse.length, 'interrupt.spurious') : 0];
+    if (desc !== undefined) cpu.request(desc.irq);
   }
 
   #takeInterrupts(): void {
@@ -172,7 +172,7 @@ export class Scheduler {
         if (irq === undefined) continue;
         progress = true;
         cpu.irqsOff++;
-        const flow = this.interrupt(cpu, irq);
+        const flow = this.irqs.handle(cpu, irq);
         while (flow.next().done !== true) {
           // An interrupt handler runs straight through.
         }
@@ -187,4 +187,5 @@ interface SystemCall {
   readonly call: () => Steps<number>;
   steps: Steps<number>;
   readonly abort: AbortSignal | undefined;
+  readonly over: ((result: number) => void) | undefined;
 }
