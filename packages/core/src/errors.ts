@@ -4,6 +4,7 @@
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
@@ -39,6 +40,7 @@ export const ECANCELED = 125;
 const table = {
   EPERM: [EPERM, 'operation not permitted'],
   ENOENT: [ENOENT, 'no such file or directory'],
+  ESRCH: [ESRCH, 'no such process'],
   EINTR: [EINTR, 'interrupted system call'],
   EIO: [EIO, 'i/o error'],
   ENXIO: [ENXIO, 'no such device or address'],
@@ -104,7 +106,8 @@ export class SystemError extends Error {
   readonly code: ErrnoCode;
   readonly errno: number;
   readonly syscall: string;
-  readonly path?: string;
+  // declare: without a path the property is not there, as in Node.
+  declare readonly path?: string;
 
   constructor(code: ErrnoCode, syscall: string, o: { path?: string; detail?: string } = {}) {
     const [errno, text] = table[code];
