@@ -7,6 +7,8 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    // A test that loops for ever dies with vitest in a thread; a forked process would outlive it.
+    pool: 'threads',
     exclude: ['**/node_modules/**', '**/dist/**', 'examples/.snippets/**'],
     include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts'],
     typecheck: {

@@ -56,17 +56,27 @@ function inputs() {
   return hash.digest('hex');
 }
 
-/** Builds every package; turbo skips those that did not change. */
+/** Builds every package. */
 export function build() {
-  const { status, stdout, stderr, error } = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    encoding: 'utf8',
-    env: toolEnv,
-    shell: process.platform === 'win32',
-  });
+  turbo('build');
+}
+
+/** Runs a task of every package that has it; turbo skips what did not change since it last passed. */
+export function turbo(task) {
+  const { status, stdout, stderr, error } = spawnSync(
+    'turbo',
+    ['run', task, '--output-logs=errors-only', '--continue=dependencies-successful'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      encoding: 'utf8',
+      maxBuffer: 64 * 1024 * 1024,
+      env: toolEnv,
+      shell: process.platform === 'win32',
+    },
+  );
   if (error) throw error;
-  if (status !== 0) throw new Error(`the build failed\n${stdout}${stderr}`);
+  if (status !== 0) throw new Error(`${task} failed\n${stdout}${stderr}`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -1,4 +1,4 @@
-// Packs one package (the folder is the argument) and checks the tarball as its users get it: publint and attw must find
+// Packs the package it is called in and checks the tarball as its users get it: publint and attw must find
 // nothing, and no export may point at a source file.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { toolEnv } from './setup.mjs';
 
-const folder = process.argv[2];
 const scratch = mkdtempSync(join(tmpdir(), 'usrdrv-tarball-'));
 try {
   const packed = JSON.parse(run('pnpm', ['pack', '--json', '--pack-destination', scratch]));
@@ -36,7 +35,6 @@ function fault(message) {
 /** Runs a tool in the package's folder and gives its output; a tool that fails is a fault. */
 function run(command, args) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd: folder,
     env: toolEnv,
     encoding: 'utf8',
     shell: process.platform === 'win32',
