@@ -15,7 +15,7 @@ const checks = [
   tests,
   check('style', () => tool('biome', ['check', '.'])),
   check('imports', () => tool('depcruise', ['--config', '.dependency-cruiser.cjs', 'packages', 'examples', 'test'])),
-  check('unused', () => tool('knip', [])),
+  check('unused', () => tool('knip', ['--no-config-hints'])),
   check('tarballs', () => turbo('tarball')),
 ];
 
