@@ -122,13 +122,13 @@ export class PciFunction implements DeviceBus {
 
   dmaRead(address: bigint | number, into: Uint8Array): boolean {
     if (!this.isBusMaster) return false;
-    const done = this.#busAnswers() && this.host.memory.read(this, BigInt(address), into);
+    const done = this.#busAnswers() && this.host.memory.dmaRead(this, BigInt(address), into);
     return this.#transferred('dma-read', done, address, into.length);
   }
 
   dmaWrite(address: bigint | number, from: Uint8Array): boolean {
     if (!this.isBusMaster) return false;
-    const done = this.#busAnswers() && this.host.memory.write(this, BigInt(address), from);
+    const done = this.#busAnswers() && this.host.memory.dmaWrite(this, BigInt(address), from);
     return this.#transferred('dma-write', done, address, from.length);
   }
 

@@ -62,11 +62,11 @@ function pci(oracle: Oracle = calm) {
   const gone: PciFunction[] = [];
   const ram = new Uint8Array(8192);
   const memory = {
-    read(_: PciFunction, address: bigint, into: Uint8Array): boolean {
+    dmaRead(_: PciFunction, address: bigint, into: Uint8Array): boolean {
       into.set(ram.subarray(Number(address), Number(address) + into.length));
       return Number(address) + into.length <= ram.length;
     },
-    write(_: PciFunction, address: bigint, from: Uint8Array): boolean {
+    dmaWrite(_: PciFunction, address: bigint, from: Uint8Array): boolean {
       if (Number(address) + from.length > ram.length) return false;
       ram.set(from, Number(address));
       return true;

@@ -16,9 +16,9 @@ export const ACCESS_NS = 1000;
 /** Memory as bus masters see it: through the IOMMU, or physical memory where there is none. */
 export interface BusMemory {
   /** @returns false where a part was refused; what came before it has been read */
-  read(requester: PciFunction, address: bigint, into: Uint8Array): boolean;
+  dmaRead(requester: PciFunction, address: bigint, into: Uint8Array): boolean;
   /** @returns false where a part was refused; what came before it has been written */
-  write(requester: PciFunction, address: bigint, from: Uint8Array): boolean;
+  dmaWrite(requester: PciFunction, address: bigint, from: Uint8Array): boolean;
 }
 
 export interface PciHostOptions {
