@@ -146,6 +146,8 @@ export class PciFunction implements DeviceBus {
 
   lowerInterrupt(): void {
     if (!this.present) return;
+    const { trace } = this.host;
+    if (trace.on) trace.emit('acknowledge', this.line?.irq, this.model.name);
     this.#config.setStatus(PCI_STATUS_INTERRUPT, false);
     this.#driveLine();
   }
