@@ -1,2 +1,11 @@
-// Nothing is exported yet.
-export {};
+export type { Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './devices/device.ts';
+export { EduDevice } from './devices/edu.ts';
+export { type EmulatedBackend, emulated } from './emulated.ts';
+export { type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
+export type { Timer, VirtualClock } from './machine/clock.ts';
+export type { DmaDebug, DmaMisuse, DmaReport } from './machine/dma-debug.ts';
+export type { IrqLine } from './machine/irq-line.ts';
+export { Machine, type MachineOptions } from './machine/machine.ts';
+export type { PciFunction } from './machine/pci-function.ts';
+export type { PciHost, PlugOptions } from './machine/pci-host.ts';
+export type { TraceEvent, TraceKind, TraceLog } from './trace/log.ts';
