@@ -23,8 +23,8 @@ module.exports = {
     {
       ...only(
         'emu',
-        [core, npm('memfs')],
-        'emu models a machine and kernel from core and memfs alone, so that it runs anywhere.',
+        [core, npm('@jsonjoy.com/fs-core')],
+        'emu models a machine and kernel from core and the heart of memfs alone, so that it runs anywhere.',
       ),
       from: { path: '^packages/emu/src/', pathNot: [tests, '^packages/emu/src/testing/'] },
     },

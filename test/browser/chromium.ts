@@ -1,6 +1,5 @@
 // Bundles a page for the browser and runs it in headless Chromium.
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { type BuildResult, build, type Plugin } from 'esbuild';
 import { chromium } from 'playwright-core';
 
@@ -9,15 +8,12 @@ export const executablePath = process.env['USRDRV_CHROMIUM'] ?? '/usr/bin/chromi
 export const hasChromium = existsSync(executablePath);
 
 /**
- * memfs asks for five of Node's modules and expects whoever bundles it for a browser to provide them. Nothing else may
- * ask for any: an import of `node:` that is not here fails the bundle.
+ * The heart of memfs asks for two of Node's modules and expects whoever bundles it for a browser to provide them.
+ * Nothing else may ask for any: an import of `node:` that is not here fails the bundle.
  */
 const memfsNeeds: Readonly<Record<string, string>> = {
   'node:buffer': 'buffer/',
-  'node:events': 'events/',
   'node:path': 'path-browserify',
-  'node:stream': 'stream-browserify',
-  'node:url': fileURLToPath(new URL('./url.ts', import.meta.url)),
 };
 
 const onlyWhatMemfsNeeds: Plugin = {

@@ -1,9 +1,6 @@
 import {
   EINVAL,
-  O_ACCMODE,
   O_NONBLOCK,
-  O_RDONLY,
-  O_WRONLY,
   type PhysicalAddress,
   SEEK_CUR,
   SEEK_END,
@@ -15,25 +12,26 @@ import type { Task } from './task.ts';
 import type { WaitQueueHead } from './wait-queue.ts';
 
 /**
- * What a file does, as its kernel code says (struct file_operations). The system-call layer has checked the descriptor,
- * the mode and the user range (P1) before it calls; an operation that is absent fails with the error that is named beside it.
+ * What an open file does (struct file_operations), and what it keeps between calls: each open makes an object of its own.
+ * The system-call layer has checked the descriptor, the mode and the user range (P1) before it calls; an operation that
+ * is absent fails with the error that is named beside it.
  */
-export interface FileOperations<P = unknown> {
+export interface FileOperations {
   /** Bytes read, or -errno. Absent: EINVAL. */
-  read?(file: File<P>, task: Task, buf: VirtualAddress, count: number): Steps<number>;
+  read?(file: File, task: Task, buf: VirtualAddress, count: number): Steps<number>;
   /** Bytes written, or -errno. Absent: EINVAL. */
-  write?(file: File<P>, task: Task, buf: VirtualAddress, count: number): Steps<number>;
+  write?(file: File, task: Task, buf: VirtualAddress, count: number): Steps<number>;
   /** The new position, or -errno. Absent: ESPIPE. */
-  llseek?(file: File<P>, offset: number, whence: number): number;
+  llseek?(file: File, offset: number, whence: number): number;
   /**
    * The poll mask of now. With a table, every queue that can change it is registered first.
    * Absent: always readable and writable.
    */
-  poll?(file: File<P>, task: Task, table: PollTable | undefined): Steps<number>;
+  poll?(file: File, task: Task, table: PollTable | undefined): Steps<number>;
   /** Where in physical memory the pages to be mapped are, or -errno. Absent: ENODEV. */
-  mmap?(file: File<P>, task: Task, request: MmapRequest): PhysicalAddress | number;
-  /** The last reference is gone. */
-  release(file: File<P>, task: Task): Steps<void>;
+  mmap?(file: File, task: Task, request: MmapRequest): PhysicalAddress | number;
+  /** The last reference is gone. Absent: nothing to do. */
+  release?(file: File, task: Task): Steps<void>;
 }
 
 /** Where a poll operation says what to wait for (struct poll_table_struct): `wait` is poll_wait(). */
@@ -51,47 +49,77 @@ export interface MmapRequest {
 }
 
 /** An open file (struct file): what descriptors, and calls in progress, refer to. dup and fork share it (P8). */
-export class File<P = unknown> {
+export class File {
   /** Descriptors and calls that hold it. */
   refs = 1;
   position = 0;
-  /** FMODE_READ and FMODE_WRITE; a usr_pci descriptor has neither. */
+  readonly ops: FileOperations;
+  /** The O_ flags of open(2), of which F_SETFL changes some. */
+  flags: number;
+  /** FMODE_READ and FMODE_WRITE; a usr_pci descriptor has neither (U1), nor has one opened with access mode 3. */
   readable: boolean;
   writable: boolean;
-  /** Told when the last reference goes: the epoll sets that watch the file. */
-  readonly watchers = new Set<FileWatcher>();
+  /** The system's count of open files, which the file is part of. */
+  readonly #table: FileTable;
+  #watchers: Set<FileWatcher> | undefined = undefined;
 
-  /**
-   * @param ops what the file does
-   * @param flags as given to open(2)
-   * @param state what the operations keep (private_data)
-   */
-  constructor(
-    readonly ops: FileOperations<P>,
-    public flags: number,
-    readonly state: P,
-  ) {
-    const mode = flags & O_ACCMODE;
-    this.readable = mode !== O_WRONLY;
-    this.writable = mode !== O_RDONLY;
+  /** Called by {@link FileTable.create}. */
+  constructor(ops: FileOperations, flags: number, table: FileTable) {
+    this.ops = ops;
+    this.flags = flags;
+    this.readable = ((flags + 1) & 1) !== 0;
+    this.writable = ((flags + 1) & 2) !== 0;
+    this.#table = table;
   }
 
   get nonblocking(): boolean {
     return (this.flags & O_NONBLOCK) !== 0;
   }
+
+  /** Has `watcher` told when the last reference goes. */
+  watch(watcher: FileWatcher): void {
+    this.#watchers ??= new Set();
+    this.#watchers.add(watcher);
+  }
+
+  unwatch(watcher: FileWatcher): void {
+    this.#watchers?.delete(watcher);
+  }
+
+  /** fput(): drops a reference; the last one releases the file, in the context of `task`. */
+  *put(task: Task): Steps<void> {
+    if (--this.refs > 0) return;
+    if (this.#watchers !== undefined) for (const watcher of this.#watchers) watcher.fileReleased();
+    if (this.ops.release !== undefined) yield* this.ops.release(this, task);
+    this.#table.count--;
+  }
 }
 
-/** Who has to forget a file when it goes. */
+/** Who has to forget a file when it goes: an epoll set. */
 export interface FileWatcher {
   fileReleased(): void;
 }
 
-/** fput(): drops a reference; the last one releases the file, in the context of `task`. */
-export function* fput(file: File, task: Task): Steps<void> {
-  if (--file.refs > 0) return;
-  for (const watcher of file.watchers) watcher.fileReleased();
-  file.watchers.clear();
-  yield* file.ops.release(file, task);
+/** Every open file of the system (files_stat). */
+export class FileTable {
+  count = 0;
+  /** /proc/sys/fs/file-max */
+  max: number;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** Whether this process may have another file: else ENFILE. Who has CAP_SYS_ADMIN always may. */
+  hasRoom(process: { readonly uid: number }): boolean {
+    return this.count < this.max || process.uid === 0;
+  }
+
+  /** A new file, with one reference. Whoever calls has asked {@link hasRoom}. */
+  create(ops: FileOperations, flags: number): File {
+    this.count++;
+    return new File(ops, flags, this);
+  }
 }
 
 /** default_llseek() of a file without a size: for {@link FileOperations.llseek}. */

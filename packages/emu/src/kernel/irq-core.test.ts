@@ -52,7 +52,6 @@ function machine(version: '2.6.11' | '6.1', controller: 'io-apic' | '8259' = 'io
 function counting(core: IrqCore, o: { disables?: boolean; returns?: IrqReturn; shared?: boolean } = {}) {
   const devId = { calls: 0 };
   const action: IrqAction = {
-    // biome-ignore lint/correctness/useYield: a handler without steps
     *handler(_cpu, irq) {
       devId.calls++;
       if (o.disables === true) core.disableNosync(irq);

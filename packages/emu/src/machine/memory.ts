@@ -56,6 +56,12 @@ export class PhysicalMemory {
     this.zeroFrame = new Frame(0, new Uint8Array(PAGE_SIZE));
   }
 
+  /** Whether any byte of a range of physical addresses is RAM. */
+  isRam(physical: number, length: number): boolean {
+    const [first, last] = [Math.floor(physical / PAGE_SIZE), Math.floor((physical + length - 1) / PAGE_SIZE)];
+    return this.#zones.some((zone) => zone.overlaps(first, last));
+  }
+
   /** Frames that nobody has, or was promised. */
   get freeFrames(): number {
     return this.#total - this.#frames.size - this.#reserved;
@@ -157,6 +163,10 @@ class Zone {
       const at = Math.imul(this.#next++, 0x9e37_79b1) & this.#mask;
       if (at < this.count && !used.has(this.base + at)) return this.base + at;
     }
+  }
+
+  overlaps(first: number, last: number): boolean {
+    return first < this.base + this.count && last >= this.base;
   }
 
   /** The frame is free again, if it is one of these. */

@@ -1,2 +1,0 @@
-// All that memfs takes of node:url.
-export const URL = globalThis.URL;
