@@ -1,11 +1,11 @@
 import type { Timer } from '../machine/clock.ts';
 
 /**
- * A device of one's own: what stands in its configuration header, what its registers do, and what it does by itself
- * through the {@link DeviceBus} that it is attached to. `machine.pci.plug(device)` puts it in a slot.
+ * A device of one's own: what stands in its configuration header, which BARs it has, and what it does once it has power.
+ * `machine.pci.plug(device)` puts it in a slot.
  *
  * This is the side that drivers see. The other side, the back door that tests drive (break it, look inside), is
- * whatever else the class offers.
+ * whatever else the object offers.
  *
  * The tutorial in docs/tutorial-device.md builds one.
  */
@@ -16,11 +16,19 @@ export interface DeviceModel {
   /** By BAR number, 0 to 5. A hole is `undefined`, and so is the slot after a 64-bit BAR. */
   readonly bars: readonly (Bar | undefined)[];
 
-  /** The device has been plugged in and has power: it starts from its reset state, also when it has been here before. */
-  attach(bus: DeviceBus): void;
-
   /**
-   * The processor loads from a register. Called once for each load; it may have side effects.
+   * The device has been plugged in and has power. It starts from its reset state, also when it has been here before:
+   * state that is made here is.
+   * @param bus what it can do by itself from now on
+   * @returns what answers when the processor accesses its BARs
+   */
+  attach(bus: DeviceBus): AccessHandlers;
+}
+
+/** A device's registers: what happens at each access of the processor to its BARs. Each may have side effects. */
+export interface AccessHandlers {
+  /**
+   * A load: called once for each.
    * @param offset bytes from the start of the BAR, a multiple of `width`
    * @param width bytes: 1, 2 or 4
    * @param bar which BAR
@@ -29,15 +37,15 @@ export interface DeviceModel {
   read(offset: number, width: Width, bar: number): number;
 
   /**
-   * The processor stores to a register.
+   * A store: called once for each.
    * @param value unsigned, `8 * width` bits
    */
   write(offset: number, value: number, width: Width, bar: number): void;
 
-  /** A load of 8 bytes. A device without it gets two of 4, the lower half first. The low 64 bits of the result count. */
+  /** A load of 8 bytes, of which the low 64 bits count. Without it there are two of 4, the lower half first. */
   read64?(offset: number, bar: number): bigint;
 
-  /** A store of 8 bytes. A device without it gets two of 4, the lower half first. */
+  /** A store of 8 bytes, unsigned. Without it there are two of 4, the lower half first. */
   write64?(offset: number, value: bigint, bar: number): void;
 }
 

@@ -1,4 +1,4 @@
-import type { Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './device.ts';
+import type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './device.ts';
 
 /**
  * QEMU's educational device, register for register as docs/specs/edu of QEMU describes it and QEMU 7.2 behaves: a
@@ -16,7 +16,7 @@ import type { Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './device.
  * edu.buffer.set([1, 2, 3]); // the back door: what a driver will read from the device
  * ```
  */
-export class EduDevice implements DeviceModel {
+export class EduDevice implements DeviceModel, AccessHandlers {
   readonly name = 'edu';
   readonly config: DeviceConfig = {
     vendorId: 0x1234,
@@ -59,11 +59,12 @@ export class EduDevice implements DeviceModel {
     if (this.#interruptStatus !== 0) this.#bus?.raiseInterrupt();
   }
 
-  attach(bus: DeviceBus): void {
+  attach(bus: DeviceBus): AccessHandlers {
     this.#bus = bus;
     this.buffer.fill(0);
     this.#liveness = this.#factorial = this.#status = this.#interruptStatus = 0;
     this.#source = this.#destination = this.#count = this.#command = 0n;
+    return this;
   }
 
   read(offset: number, width: Width): number {

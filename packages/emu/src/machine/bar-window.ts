@@ -12,26 +12,26 @@ export class BarWindow {
 
   /** A load of 1, 2, 4 or (then a bigint) 8 bytes, unsigned. */
   read(physical: number, width: number): number | bigint {
-    const { model } = this.owner;
+    const { registers } = this.owner;
     const offset = physical - this.start;
-    if (width !== 8) return unsigned(model.read(offset, width as Width, this.bar), width);
-    if (model.read64 !== undefined) return BigInt.asUintN(64, model.read64(offset, this.bar));
-    const low = unsigned(model.read(offset, 4, this.bar), 4);
-    return (BigInt(unsigned(model.read(offset + 4, 4, this.bar), 4)) << 32n) | BigInt(low);
+    if (width !== 8) return unsigned(registers.read(offset, width as Width, this.bar), width);
+    if (registers.read64 !== undefined) return BigInt.asUintN(64, registers.read64(offset, this.bar));
+    const low = unsigned(registers.read(offset, 4, this.bar), 4);
+    return (BigInt(unsigned(registers.read(offset + 4, 4, this.bar), 4)) << 32n) | BigInt(low);
   }
 
   /** A store of 1, 2, 4 or (then of a bigint) 8 bytes. */
   write(physical: number, width: number, value: number | bigint): void {
-    const { model } = this.owner;
+    const { registers } = this.owner;
     const offset = physical - this.start;
     if (width !== 8) {
-      model.write(offset, Number(value), width as Width, this.bar);
-    } else if (model.write64 !== undefined) {
-      model.write64(offset, BigInt(value), this.bar);
+      registers.write(offset, Number(value), width as Width, this.bar);
+    } else if (registers.write64 !== undefined) {
+      registers.write64(offset, BigInt(value), this.bar);
     } else {
       const whole = BigInt(value);
-      model.write(offset, Number(whole & 0xffff_ffffn), 4, this.bar);
-      model.write(offset + 4, Number(whole >> 32n), 4, this.bar);
+      registers.write(offset, Number(whole & 0xffff_ffffn), 4, this.bar);
+      registers.write(offset + 4, Number(whole >> 32n), 4, this.bar);
     }
   }
 }

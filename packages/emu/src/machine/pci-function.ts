@@ -7,7 +7,7 @@ import {
   PCI_STATUS_INTERRUPT,
   type PciAddress,
 } from '@usrdrv/core';
-import type { DeviceBus, DeviceModel, Width } from '../devices/device.ts';
+import type { AccessHandlers, DeviceBus, DeviceModel, Width } from '../devices/device.ts';
 import type { Timer } from './clock.ts';
 import type { IrqLine } from './irq-line.ts';
 import { ConfigRegisters, PCI_STATUS_REC_MASTER_ABORT } from './pci-config.ts';
@@ -33,6 +33,8 @@ export class PciFunction implements DeviceBus {
   present = true;
   /** What its interrupt pin is wired to. */
   line: IrqLine | undefined = undefined;
+  /** What answers behind its BARs. */
+  registers: AccessHandlers = NOBODY;
   readonly #config: ConfigRegisters;
 
   /** @throws RangeError a model that no configuration header can describe */
@@ -98,9 +100,15 @@ export class PciFunction implements DeviceBus {
     this.#config.write(PCI_INTERRUPT_LINE, line.irq, 1);
   }
 
+  /** The device gets power. */
+  power(): void {
+    this.registers = this.model.attach(this);
+  }
+
   /** It is pulled out, without a word before. */
   remove(): void {
     this.present = false;
+    this.registers = NOBODY;
     this.line?.lower(this);
   }
 
@@ -177,4 +185,5 @@ export class PciFunction implements DeviceBus {
   }
 }
 
+const NOBODY: AccessHandlers = { read: () => -1, write() {} };
 const NEVER: Timer = { cancel() {} };

@@ -12,7 +12,7 @@ import {
   PCI_VENDOR_ID,
 } from '@usrdrv/core';
 import { describe, expect, test } from 'vitest';
-import type { Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from '../devices/device.ts';
+import type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from '../devices/device.ts';
 import { type ChoiceTag, calm, type Oracle } from '../explore/oracle.ts';
 import { TraceLog } from '../trace/log.ts';
 import { VirtualClock } from './clock.ts';
@@ -24,7 +24,7 @@ import type { PciFunction } from './pci-function.ts';
 import { ACCESS_NS, PciHost } from './pci-host.ts';
 
 /** A device that is nothing but RAM behind a BAR, and does what a test tells it to. */
-class Probe implements DeviceModel {
+class Probe implements DeviceModel, AccessHandlers {
   readonly name = 'probe';
   readonly config: DeviceConfig;
   readonly bars: readonly (Bar | undefined)[];
@@ -37,8 +37,9 @@ class Probe implements DeviceModel {
     this.bars = o.bars ?? [{ size: 4096 }];
   }
 
-  attach(bus: DeviceBus): void {
+  attach(bus: DeviceBus): AccessHandlers {
     this.bus = bus;
+    return this;
   }
 
   read(offset: number, width: Width, bar: number): number {

@@ -78,9 +78,9 @@ export class PciHost implements FunctionHost {
       if (bar !== undefined) plugged.placeBar(index, this.#place(bar, plugged));
     }
     if (model.config.interruptPin) plugged.wire(this.o.wire(irq));
+    plugged.power();
     this.#functions.set(key, plugged);
     this.decodeChanged();
-    model.attach(plugged);
     return plugged;
   }
 
