@@ -28,8 +28,12 @@ export type ChoiceTag =
   | 'device.stall'
   /** 1: this DMA access fails on the bus. */
   | 'dma.error'
+  /** 1: a DMA mapping yields no entries: the IOMMU has no room left. */
+  | 'dma.map'
   /** 1: the IOMMU gives the pages of a mapping one run of bus addresses, so that its entries merge. */
   | 'dma.merge'
+  /** 1: the PCI device cannot be enabled. */
+  | 'pci.enable'
   /** 1: the device is pulled out of its slot at this access. */
   | 'device.remove';
 

@@ -12,7 +12,9 @@ import { Process, type ProcessParts } from './process.ts';
 import { ProcessClock } from './process-clock.ts';
 import { Thread } from './syscalls.ts';
 import { SysFs } from './sysfs.ts';
-import { NoUsrPci, type UsrPci } from './usr-pci.ts';
+import type { UsrPci } from './usr-pci.ts';
+import { UsrPciChubb } from './usr-pci-chubb.ts';
+import { UsrPciUsrdrv } from './usr-pci-usrdrv.ts';
 import { Vfs } from './vfs.ts';
 
 /** Files that may be open in the whole system; root may have more. */
@@ -40,7 +42,7 @@ export class EmulatedKernel implements UserModeKernel {
   readonly supports: KernelSupports;
   readonly fileTable = new FileTable(FILE_MAX);
   readonly pciDevs: PciDevs;
-  readonly usrPci: UsrPci = new NoUsrPci();
+  readonly usrPci: UsrPci;
   readonly vfs: Vfs;
   readonly files: FileView;
   readonly process: Process;
@@ -62,7 +64,10 @@ export class EmulatedKernel implements UserModeKernel {
       iommu: machine.iommu.on,
     };
     this.pciDevs = new PciDevs(machine.pci);
-    const { irqs: irqCore, oracle, trace, cpus } = machine;
+    const { irqs: irqCore, oracle, trace, cpus, memory, iommu, msi } = machine;
+    const { pciDevs, fileTable } = this;
+    const UsrPciCalls = profile === 'usrdrv-6.1' ? UsrPciUsrdrv : UsrPciChubb;
+    this.usrPci = new UsrPciCalls({ oracle, trace, memory, iommu, pciDevs, fileTable, irqCore, msi });
     const proc = new ProcFs({ profile, irqCore, oracle, trace, cpus, fileTable: this.fileTable });
     this.vfs = new Vfs([proc, new DevFs(machine.memory), new SysFs(this.pciDevs)], this.fileTable, profile);
     this.files = this.vfs.view;

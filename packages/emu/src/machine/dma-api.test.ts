@@ -143,7 +143,7 @@ describe('M3 the result of a map', () => {
   });
 
   test('a failure is a failure, and leaves nothing mapped', () => {
-    const fail: Oracle = { choose: (_n, tag) => (tag === 'alloc.fail' ? 1 : 0), asksAtSteps: false };
+    const fail: Oracle = { choose: (_n, tag) => (tag === 'dma.map' ? 1 : 0), asksAtSteps: false };
     expect(new Board({ oracle: fail }).device.mapSg([], DMA_TO_DEVICE)).toBeUndefined();
     const board = new Board();
     board.device.setMask(0xff_ffffn);

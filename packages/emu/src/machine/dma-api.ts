@@ -84,7 +84,7 @@ export class DmaDevice {
    */
   mapSg(list: readonly ScatterlistEntry[], direction: number): DmaMapping | undefined {
     const { iommu } = this;
-    if (iommu.oracle.choose(2, 'alloc.fail') === 1) return undefined;
+    if (iommu.oracle.choose(2, 'dma.map') === 1) return undefined;
     const size = list.reduce((sum, { length }) => sum + length, 0);
     const mapping = new DmaMapping(this, 'streaming', direction, size, iommu.debug.stack('mapped here'));
     const iova = iommu.on ? this.#domain.allocIova(list.length, this.mask) : undefined;
