@@ -1,4 +1,4 @@
-export type { Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './devices/device.ts';
+export type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './devices/device.ts';
 export { EduDevice } from './devices/edu.ts';
 export { type EmulatedBackend, emulated } from './emulated.ts';
 export { type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
