@@ -3,6 +3,7 @@ import {
   type Clock,
   type ConsistentMemory,
   type DmaDirection,
+  type DmaMapping,
   type Driver,
   defineDriver,
   type ErrnoCode,
@@ -88,10 +89,12 @@ export class Edu implements Disposable {
   readonly #irq: IrqSource;
   readonly #page: ConsistentMemory;
   readonly #mutex = new Mutex();
+  /** What the operation under way has mapped. */
+  #mapping: DmaMapping | undefined;
   #interrupts = 0;
   /** Off the bus, and perhaps still busy with what was called off. */
   #stopped = false;
-  /** Closed, because there was no other way to stop it. */
+  /** Pulled out, or closed because there was no other way to stop it. */
   #lost = false;
   #removed = false;
 
@@ -186,8 +189,9 @@ export class Edu implements Disposable {
       if (!this.#lost) this.#silence();
     } catch (error) {
       // A device that was pulled out is quiet.
-      if (!(error instanceof SystemError && error.code === 'ENODEV')) throw error;
+      if (!isGone(error)) throw error;
     } finally {
+      this.#mapping?.unmap();
       this.#irq.close();
       this.#page.free();
     }
@@ -220,17 +224,17 @@ export class Edu implements Disposable {
 
   /** The life of a streaming mapping: map, transfer each segment, unmap. */
   async #stream(direction: DmaDirection, memory: UserMemory, offset: number, turn: Turn): Promise<void> {
-    if (memory.bytes.length === 0) return;
-    const mapping = this.#device.dma.map(memory, direction);
+    this.#mapping = this.#device.dma.map(memory, direction);
     try {
       let at = offset;
-      for (const { busAddress, length } of mapping.segments) {
+      for (const { busAddress, length } of this.#mapping.segments) {
         await this.#transfer(direction === 'to-device' ? 'toDevice' : 'fromDevice', busAddress, length, at, turn);
         at += length;
       }
     } finally {
       // A transfer that failed has stopped the device (M2).
-      mapping.unmap();
+      this.#mapping.unmap();
+      this.#mapping = undefined;
     }
   }
 
@@ -287,10 +291,10 @@ export class Edu implements Disposable {
     const { config } = this.#device;
     try {
       config.write16(PCI_COMMAND, config.read16(PCI_COMMAND) & ~PCI_COMMAND_MASTER);
-    } catch {
-      // Pulled out, or not ours to configure: closing it stops it all the same (U2), for good.
+    } catch (error) {
       this.#lost = true;
-      this.#device.close();
+      // One that was pulled out is stopped. One that we may not configure is stopped by closing it (U2), for good.
+      if (!isGone(error)) this.#device.close();
     }
   }
 
@@ -311,9 +315,12 @@ export class Edu implements Disposable {
   #refused(): boolean {
     const { config } = this.#device;
     const aborts = config.read16(PCI_STATUS) & ABORTS;
+    if (aborts === 0) return false;
+    // All ones has these bits set too.
+    this.#present(ALL_ONES);
     // Writing ones clears them.
-    if (aborts !== 0) config.write16(PCI_STATUS, aborts);
-    return aborts !== 0;
+    config.write16(PCI_STATUS, aborts);
+    return true;
   }
 
   /** Lets the interrupt line go. */
@@ -334,7 +341,8 @@ export class Edu implements Disposable {
     if (edu !== EDU || major !== 1) throw this.#error('ENODEV', 'probe', 'no edu device of version 1');
     const probe = 0x5aa5_0ff0;
     liveness.write(probe);
-    if (liveness.read() !== ALL_ONES - probe) throw this.#error('EIO', 'probe', 'the device does not answer');
+    if (this.#present(liveness.read()) !== ALL_ONES - probe)
+      throw this.#error('EIO', 'probe', 'the device does not answer');
   }
 
   /** All ones is what the bus reads where nobody answers; the identification tells whether it is that. */
@@ -366,4 +374,8 @@ function checkRange(offset: number, length: number): void {
   ) {
     throw new RangeError(`${length} bytes at ${offset} are not inside the device's buffer of ${BUFFER_SIZE}`);
   }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof SystemError && error.code === 'ENODEV';
 }

@@ -1,0 +1,427 @@
+import { bindDriver, type KernelProfile, SystemError, userModeBackend } from '@usrdrv/core';
+import { type ChoiceTag, calm, EduDevice, Machine, type Oracle } from '@usrdrv/emu';
+import fc from 'fast-check';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eduDriver } from './driver.ts';
+
+const kernels: { kernel: KernelProfile; msi: boolean }[] = [
+  { kernel: 'usrdrv-6.1', msi: false },
+  { kernel: 'usrdrv-6.1', msi: true },
+  { kernel: 'chubb-2.6.11', msi: false },
+];
+
+const SLOT = '0000:00:04.0';
+
+const open: Disposable[] = [];
+afterEach(() => {
+  for (const one of open.splice(0).reverse()) one[Symbol.dispose]();
+});
+
+/** A machine with one edu, and a backend on it. */
+function boot({ kernel = 'usrdrv-6.1', oracle = calm }: { kernel?: KernelProfile; oracle?: Oracle } = {}) {
+  const device = new EduDevice();
+  const machine = new Machine({ kernel, oracle, devices: [device] });
+  const backend = userModeBackend(machine.kernel);
+  open.push(machine.kernel, backend);
+  return { device, machine, backend, now: () => machine.clock.now / 1e6 };
+}
+
+/** The same, with the driver bound. */
+async function start(o: { kernel?: KernelProfile; oracle?: Oracle; msi?: boolean } = {}) {
+  const host = boot(o);
+  const { bound, failed } = await bindDriver(host.backend, eduDriver({ msi: o.msi ?? false }));
+  const [binding] = bound;
+  if (binding === undefined) throw failed[0]?.error;
+  return { ...host, binding, edu: binding.instance, dma: binding.device.dma };
+}
+
+/** Chooses 1 for the nth question of that kind (from 0), and is calm otherwise. */
+function fault(tag: ChoiceTag, nth = 0): Oracle & { asked: number } {
+  return {
+    asked: 0,
+    asksAtSteps: false,
+    choose(_n, asked) {
+      return asked === tag && this.asked++ === nth ? 1 : 0;
+    },
+  };
+}
+
+function code(error: unknown): string {
+  return error instanceof SystemError ? error.code : String(error);
+}
+
+/** The code of what a promise rejects with; `'fulfilled'` where it does not. */
+function outcome(promise: Promise<unknown>): Promise<string> {
+  return promise.then(() => 'fulfilled', code);
+}
+
+function pattern(length: number, seed = 1): Uint8Array {
+  return Uint8Array.from({ length }, (_, at) => (at * 7 + seed * 31 + 1) & 0xff);
+}
+
+describe.each(kernels)('on $kernel, msi $msi', (on) => {
+  test('computes every factorial that fits, by an interrupt each', async () => {
+    const { edu } = await start(on);
+    const results: number[] = [];
+    for (let n = 0; n <= 12; n++) results.push(await edu.factorial(n));
+    expect(results).toEqual([1, 1, 2, 6, 24, 120, 720, 5040, 40320, 362880, 3628800, 39916800, 479001600]);
+    expect(edu.interrupts).toBe(13);
+  });
+
+  test('what is written at any place of the buffer comes back, and the rest of the buffer stays', async () => {
+    const { edu, device } = await start(on);
+    const range = fc
+      .nat(4096)
+      .chain((offset) => fc.tuple(fc.constant(offset), fc.uint8Array({ maxLength: 4096 - offset })));
+    await fc.assert(
+      fc.asyncProperty(range, async ([offset, bytes]) => {
+        const before = device.buffer.slice();
+        await edu.write(offset, bytes);
+        expect(device.buffer.subarray(offset, offset + bytes.length)).toEqual(bytes);
+        expect(await edu.read(offset, bytes.length)).toEqual(bytes);
+        before.set(bytes, offset);
+        expect(device.buffer).toEqual(before);
+      }),
+      { numRuns: 30 },
+    );
+    expect(device.errors).toEqual([]);
+  });
+
+  test('user memory that lies across two pages goes to the device and comes back, without a copy', async () => {
+    const { edu, dma, device, machine } = await start(on);
+    using memory = dma.allocUser(3 * 4096);
+    const part = memory.subarray(4096 - 100, 4096 + 2000);
+    const bytes = pattern(2100);
+    part.bytes.set(bytes);
+    await edu.copyToDevice(1996, part);
+    expect(device.buffer.subarray(1996)).toEqual(bytes);
+    device.buffer.reverse();
+    await edu.copyFromDevice(0, part);
+    expect(part.bytes).toEqual(bytes.reverse());
+    expect(machine.dmaDebug.reports).toEqual([]);
+  });
+
+  test('operations asked for together are done one after the other, in order', async () => {
+    const { edu } = await start(on);
+    const results = await Promise.all([
+      edu.write(0, pattern(4096, 1)),
+      edu.read(0, 4096),
+      edu.factorial(5),
+      edu.write(0, pattern(4096, 2)),
+      edu.read(0, 4096),
+    ]);
+    expect(results).toEqual([undefined, pattern(4096, 1), 120, undefined, pattern(4096, 2)]);
+    expect(edu.interrupts).toBe(5);
+  });
+
+  test('a device that stalls is a timeout, and so is every operation after it', async () => {
+    const { edu, device, now } = await start(on);
+    device.stalled = true;
+    const before = now();
+    expect(await outcome(edu.write(0, pattern(8), { timeoutMs: 500 }))).toBe('ETIMEDOUT');
+    expect(now() - before).toBeGreaterThanOrEqual(500);
+    expect(now() - before).toBeLessThan(510);
+    expect(await outcome(edu.factorial(3))).toBe('ETIMEDOUT');
+  });
+
+  test('U2 after a timeout the memory is the caller’s: a device that wakes up late does not touch it', async () => {
+    const { edu, dma, device, machine, backend } = await start(on);
+    using memory = dma.allocUser(4096);
+    device.buffer.fill(0xee);
+    expect(await outcome(edu.copyFromDevice(0, memory, { timeoutMs: 10 }))).toBe('ETIMEDOUT');
+    const mine = pattern(4096);
+    memory.bytes.set(mine);
+    await backend.clock.sleep(200);
+    expect(memory.bytes).toEqual(mine);
+    expect(machine.dmaDebug.reports).toEqual([]);
+    // And the completion that came late is not taken for the next one's.
+    const interrupts = edu.interrupts;
+    await edu.copyFromDevice(0, memory);
+    expect(memory.bytes).toEqual(new Uint8Array(4096).fill(0xee));
+    expect(edu.interrupts - interrupts).toBeLessThanOrEqual(2);
+  });
+
+  test('an operation that is called off rejects with the reason, and the next is none the worse', async () => {
+    const { edu, dma, machine, backend } = await start(on);
+    using memory = dma.allocUser(4096);
+    const controller = new AbortController();
+    const calledOff = edu.copyToDevice(0, memory, { signal: controller.signal });
+    await backend.clock.sleep(50);
+    controller.abort('changed my mind');
+    await expect(calledOff).rejects.toBe('changed my mind');
+    memory.bytes.fill(1);
+    const bytes = pattern(4096);
+    await edu.write(0, bytes);
+    expect(await edu.read(0, 4096)).toEqual(bytes);
+    expect(machine.dmaDebug.reports).toEqual([]);
+  });
+
+  test('an operation that is called off while it queues never reaches the device', async () => {
+    const { edu, device } = await start(on);
+    const controller = new AbortController();
+    const first = edu.write(0, pattern(4096, 1));
+    const queued = edu.write(0, pattern(4096, 2), { signal: controller.signal });
+    controller.abort('changed my mind');
+    await expect(queued).rejects.toBe('changed my mind');
+    await first;
+    expect(device.buffer).toEqual(pattern(4096, 1));
+    await expect(edu.factorial(1, { signal: controller.signal })).rejects.toBe('changed my mind');
+  });
+
+  test('a factorial that is called off is not taken for the next one', async () => {
+    const { edu, backend } = await start(on);
+    const controller = new AbortController();
+    const calledOff = edu.factorial(12, { signal: controller.signal });
+    controller.abort('no');
+    await expect(calledOff).rejects.toBe('no');
+    await backend.clock.sleep(1);
+    expect(await edu.factorial(4)).toBe(24);
+  });
+
+  test('a lost interrupt costs time, not the operation: the device says that it is done', async () => {
+    const { edu, now } = await start({ ...on, oracle: fault('interrupt.lost') });
+    const before = now();
+    await edu.write(0, pattern(8), { timeoutMs: 300 });
+    expect(now() - before).toBeGreaterThanOrEqual(300);
+    expect(await edu.read(0, 8)).toEqual(pattern(8));
+  });
+
+  test('an interrupt that the device did not raise ends nothing', async () => {
+    const { edu, machine, backend } = await start(on);
+    // The first MSI vector, or the line of the first slot.
+    const irq = on.msi ? 24 : 16;
+    const written = edu.write(0, pattern(4096));
+    for (let times = 0; times < 3; times++) {
+      await backend.clock.sleep(10);
+      machine.cpus.boot.request(irq);
+      machine.kick();
+    }
+    await written;
+    expect(await edu.read(0, 4096)).toEqual(pattern(4096));
+    expect(edu.interrupts).toBe(5);
+  });
+
+  test('an interrupt for something else is acknowledged, and ends nothing', async () => {
+    const { edu, device, backend } = await start(on);
+    const written = edu.write(0, pattern(4096));
+    await backend.clock.sleep(10);
+    device.raise(0x8000_0006);
+    await written;
+    expect(await edu.factorial(6)).toBe(720);
+  });
+
+  test('a transfer that the bus refuses is EIO, and the next one works', async () => {
+    const { edu, dma } = await start({ ...on, oracle: fault('dma.error', 1) });
+    await edu.write(0, pattern(16));
+    expect(await outcome(edu.read(0, 16))).toBe('EIO');
+    expect(await edu.read(0, 16)).toEqual(pattern(16));
+    using memory = dma.allocUser(16);
+    await edu.copyFromDevice(0, memory);
+    expect(memory.bytes).toEqual(pattern(16));
+  });
+
+  test('a device that is pulled out is ENODEV, for what is pending and for all that comes after', async () => {
+    const { edu, machine, backend, binding } = await start(on);
+    const pending = outcome(edu.write(0, pattern(4096)));
+    const queued = outcome(edu.factorial(3));
+    await backend.clock.sleep(20);
+    machine.pci.unplug(SLOT);
+    expect(await pending).toBe('ENODEV');
+    expect(await queued).toBe('ENODEV');
+    expect(await outcome(edu.read(0, 1))).toBe('ENODEV');
+    binding.remove();
+    expect(await outcome(edu.read(0, 1))).toBe('EBADF');
+  });
+
+  test('wherever the device is pulled out, nothing but ENODEV comes of it', async () => {
+    // Before the driver has it: the bus is scanned without it, or it offers no vectors any more.
+    const allowed = ['ENODEV', 'ENOENT', 'ENOSPC', 'nothing bound'];
+    for (let nth = 0; ; nth++) {
+      const oracle = fault('device.remove', nth);
+      const { backend, machine } = boot({ ...on, oracle });
+      const use = async () => {
+        using bindings = await bindDriver(backend, eduDriver(on));
+        const [binding] = bindings.bound;
+        if (binding === undefined) throw bindings.failed[0]?.error ?? 'nothing bound';
+        using memory = binding.device.dma.allocUser(100);
+        await binding.instance.factorial(3);
+        await binding.instance.copyToDevice(0, memory);
+        await binding.instance.read(0, 100);
+      };
+      const result = await outcome(use());
+      expect(machine.dmaDebug.reports.map(String)).toEqual([]);
+      if (oracle.asked <= nth) {
+        expect(result).toBe('fulfilled');
+        break;
+      }
+      // Pulled out by the very last accesses, it has done everything that it was asked for.
+      if (result !== 'fulfilled') expect(allowed, `access ${nth}`).toContain(result);
+    }
+  });
+});
+
+describe('removal', () => {
+  test('rejects what is pending and what queues, and gives the line and the device back', async () => {
+    const { edu, backend, binding, machine } = await start();
+    const pending = [edu.write(0, pattern(4096)), edu.read(0, 4096), edu.factorial(3)].map(outcome);
+    await backend.clock.sleep(20);
+    binding.remove();
+    expect(await Promise.all(pending)).toEqual(['ECANCELED', 'ECANCELED', 'ECANCELED']);
+    expect(await outcome(edu.factorial(3))).toBe('EBADF');
+    binding.remove();
+    edu.remove();
+    expect(machine.dmaDebug.reports).toEqual([]);
+    const again = await bindDriver(backend, eduDriver());
+    expect(again.failed).toEqual([]);
+    expect(await again.bound[0]?.instance.factorial(5)).toBe(120);
+  });
+
+  test.each(kernels)('after any number of turns of the event loop is clean ($kernel, msi $msi)', async (on) => {
+    // Microtasks first, then turns: from before the device has been told anything to after the last operation.
+    for (let turns = 0; ; turns++) {
+      const { edu, dma, binding, device, machine, backend } = await start(on);
+      const memory = dma.allocUser(4096);
+      const operations = [edu.copyFromDevice(0, memory), edu.copyToDevice(0, memory), edu.factorial(3)].map(outcome);
+      for (let turn = 0; turn < Math.min(turns, 40); turn++) await Promise.resolve();
+      for (let turn = 40; turn < turns; turn++) await new Promise(setImmediate);
+      binding.remove();
+      memory.bytes.fill(0xaa);
+      const results = await Promise.all(operations);
+      expect(['fulfilled', 'ECANCELED']).toEqual(expect.arrayContaining(results));
+      await backend.clock.sleep(500);
+      expect(
+        memory.bytes.every((byte) => byte === 0xaa),
+        `${turns} turns`,
+      ).toBe(true);
+      memory.free();
+      expect(machine.dmaDebug.reports.map(String)).toEqual([]);
+      expect(device.errors).toEqual([]);
+      if (results.every((result) => result === 'fulfilled')) break;
+      expect(turns).toBeLessThan(200);
+    }
+  });
+
+  test('leaves a device that was busy to the next driver, which waits for it', async () => {
+    const { edu, binding, backend } = await start();
+    const pending = outcome(edu.write(0, pattern(4096, 1)));
+    binding.remove();
+    expect(await pending).toBe('ECANCELED');
+    const { bound } = await bindDriver(backend, eduDriver());
+    const next = bound[0]?.instance;
+    await next?.write(0, pattern(4096, 2));
+    expect(await next?.read(0, 4096)).toEqual(pattern(4096, 2));
+  });
+});
+
+describe('bad input', () => {
+  const notAByteCount = fc.oneof(
+    fc.integer({ max: -1 }),
+    fc.integer({ min: 4097 }),
+    fc.double({ noInteger: true }),
+    fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 2 ** 53, -0.5),
+  );
+
+  test('offsets and lengths that leave the buffer reach nothing: a RangeError', async () => {
+    const { edu, device, dma, now } = await start();
+    using memory = dma.allocUser(4096);
+    const before = now();
+    const refused = async (promise: Promise<unknown>) => expect(promise).rejects.toBeInstanceOf(RangeError);
+    await fc.assert(
+      fc.asyncProperty(notAByteCount, fc.integer({ min: 1, max: 4096 }), async (bad, good) => {
+        await refused(edu.write(bad, new Uint8Array(1)));
+        await refused(edu.read(bad, 0));
+        await refused(edu.read(0, bad));
+        await refused(edu.copyToDevice(bad, memory));
+        await refused(edu.copyFromDevice(bad, memory));
+        await refused(edu.read(good, 4097 - good));
+        await refused(edu.write(4097 - good, new Uint8Array(good)));
+        await refused(edu.copyToDevice(good, memory));
+      }),
+    );
+    expect(now()).toBe(before);
+    expect(device.errors).toEqual([]);
+  });
+
+  test.each([-1, 13, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 32, '3' as never])(
+    'factorial(%s) is a RangeError',
+    async (n) => {
+      const { edu } = await start();
+      await expect(edu.factorial(n)).rejects.toBeInstanceOf(RangeError);
+    },
+  );
+
+  test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY, '5' as never])(
+    'a timeout of %s is a RangeError',
+    async (timeoutMs) => {
+      const { edu } = await start();
+      await expect(edu.factorial(3, { timeoutMs })).rejects.toBeInstanceOf(RangeError);
+    },
+  );
+
+  test('bytes that are none are a TypeError', async () => {
+    const { edu } = await start();
+    await expect(edu.write(0, [1, 2] as never)).rejects.toBeInstanceOf(TypeError);
+  });
+
+  test('memory of another backend is a TypeError, freed memory an error, and neither stops the driver', async () => {
+    const { edu, dma } = await start();
+    const other = await start();
+    using foreign = other.dma.allocUser(16);
+    await expect(edu.copyToDevice(0, foreign)).rejects.toBeInstanceOf(TypeError);
+    const freed = dma.allocUser(16);
+    freed.free();
+    expect(await outcome(edu.copyToDevice(0, freed))).toBe('EFAULT');
+    expect(await edu.factorial(3)).toBe(6);
+  });
+});
+
+describe('probe', () => {
+  test('refuses a device that is no edu, and lets it go', async () => {
+    const device = new (class extends EduDevice {
+      override read(offset: number, width: 1 | 2 | 4): number {
+        return offset === 0 ? 0x0100_00ee : super.read(offset, width);
+      }
+    })();
+    const machine = new Machine({ devices: [device] });
+    const backend = userModeBackend(machine.kernel);
+    open.push(machine.kernel, backend);
+    const { bound, failed } = await bindDriver(backend, eduDriver());
+    expect(bound).toEqual([]);
+    expect(failed.map(({ error }) => code(error))).toEqual(['ENODEV']);
+    backend.pci.open(SLOT, { dmaMask: 0xfff_ffffn }).close();
+  });
+
+  test('refuses a device that does not answer', async () => {
+    const device = new (class extends EduDevice {
+      override read(offset: number, width: 1 | 2 | 4): number {
+        return offset === 4 ? 0 : super.read(offset, width);
+      }
+    })();
+    const machine = new Machine({ devices: [device] });
+    const backend = userModeBackend(machine.kernel);
+    open.push(machine.kernel, backend);
+    const { failed } = await bindDriver(backend, eduDriver());
+    expect(failed.map(({ error }) => code(error))).toEqual(['EIO']);
+  });
+
+  test('without MSI, asking for it is ENOSYS', async () => {
+    const { backend } = boot({ kernel: 'chubb-2.6.11' });
+    const { failed } = await bindDriver(backend, eduDriver({ msi: true }));
+    expect(failed.map(({ error }) => code(error))).toEqual(['ENOSYS']);
+  });
+
+  test('wherever an allocation fails, everything is given back', async () => {
+    for (let nth = 0; ; nth++) {
+      const { backend } = boot({ oracle: fault('alloc.fail', nth) });
+      const { bound, failed } = await bindDriver(backend, eduDriver());
+      if (failed.length === 0) {
+        expect(bound.map(({ function: { address } }) => `${address}`)).toEqual([SLOT]);
+        break;
+      }
+      expect(failed.map(({ error }) => code(error))).toEqual(['ENOMEM']);
+      const again = await bindDriver(backend, eduDriver());
+      expect(again.failed).toEqual([]);
+      expect(await again.bound[0]?.instance.factorial(3)).toBe(6);
+    }
+  });
+});
