@@ -2,6 +2,7 @@ import { EBUSY, EINVAL, ENOMEM, ENOSYS } from '@usrdrv/core';
 import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import {
+  hasHandler,
   IRQ_DISABLED,
   IRQ_INPROGRESS,
   IRQ_NONE,
@@ -9,9 +10,9 @@ import {
   IRQ_REPLAY,
   IRQ_WAITING,
   IRQF_SHARED,
-  type IrqAction,
   type IrqCore,
   IrqDesc,
+  type IrqRequest,
   type IrqReturn,
   noteInterrupt,
 } from './irq-desc.ts';
@@ -49,9 +50,10 @@ export class IrqCore2611 implements IrqCore {
     for (const desc of this.#descs) if (desc !== undefined) yield desc;
   }
 
-  request(irq: number, action: IrqAction): number {
+  request(irq: number, action: IrqRequest): number {
     if ((action.flags & IRQF_SHARED) !== 0 && action.devId === undefined) return -EINVAL;
     if (!Number.isInteger(irq) || irq < 0 || irq >= NR_IRQS) return -EINVAL;
+    if (!hasHandler(action)) return -EINVAL;
     if (this.fabric.oracle.choose(2, 'alloc.fail') === 1) return -ENOMEM;
     const desc = this.#descs[irq];
     if (desc === undefined) return -ENOSYS;
@@ -111,25 +113,32 @@ export class IrqCore2611 implements IrqCore {
     desc.depth--;
   }
 
-  *handle(cpu: Cpu, irq: number): Steps<void> {
+  handle(cpu: Cpu, irq: number): Steps<void> | undefined {
     const desc = this.#descs[irq];
-    if (desc === undefined) return;
+    if (desc === undefined) return undefined;
     desc.counts[cpu.id] = (desc.counts[cpu.id] ?? 0) + 1;
     ack(desc);
     desc.status = (desc.status & ~(IRQ_REPLAY | IRQ_WAITING)) | IRQ_PENDING;
     if ((desc.status & (IRQ_DISABLED | IRQ_INPROGRESS)) === 0 && desc.actions.length > 0) {
       desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
-      for (;;) {
-        yield I5_RUN;
-        const result = yield* runActions(desc, cpu);
-        yield I5_RAN;
-        if (noteInterrupt(desc, result)) this.#disableSpurious(desc);
-        // I5: whether the line was disabled meanwhile is not looked at (D6).
-        if ((desc.status & IRQ_PENDING) === 0) break;
-        desc.status &= ~IRQ_PENDING;
-      }
-      desc.status &= ~IRQ_INPROGRESS;
+      return this.#run(cpu, desc);
     }
+    end(desc);
+    return undefined;
+  }
+
+  *#run(cpu: Cpu, desc: IrqDesc): Steps<void> {
+    for (;;) {
+      yield I5_RUN;
+      const result =
+        desc.action === undefined ? yield* runActions(desc, cpu) : yield* desc.action.handler(cpu, desc.irq);
+      yield I5_RAN;
+      if (noteInterrupt(desc, result)) this.#disableSpurious(desc);
+      // I5: whether the line was disabled meanwhile is not looked at (D6).
+      if ((desc.status & IRQ_PENDING) === 0) break;
+      desc.status &= ~IRQ_PENDING;
+    }
+    desc.status &= ~IRQ_INPROGRESS;
     end(desc);
   }
 
@@ -152,12 +161,10 @@ export class IrqCore2611 implements IrqCore {
   }
 }
 
-/** Every handler of the line runs; handled where one of them says so. */
+/** Every handler of a shared line runs; handled where one of them says so. */
 export function* runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
   let result: IrqReturn = IRQ_NONE;
-  const { actions } = desc;
-  if (actions.length === 1 && actions[0] !== undefined) return yield* actions[0].handler(cpu, desc.irq);
-  for (const action of [...actions]) {
+  for (const action of [...desc.actions]) {
     const one = yield* action.handler(cpu, desc.irq);
     if (one !== IRQ_NONE) result = one;
   }

@@ -4,15 +4,17 @@ import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import type { MsiController } from '../machine/msi.ts';
 import { runActions } from './irq-core-2.6.11.ts';
 import {
+  hasHandler,
   IRQ_DISABLED,
   IRQ_INPROGRESS,
   IRQ_PENDING,
   IRQ_REPLAY,
   IRQ_WAITING,
   IRQF_SHARED,
-  type IrqAction,
   type IrqCore,
   IrqDesc,
+  type IrqRequest,
+  type IrqReturn,
   noteInterrupt,
 } from './irq-desc.ts';
 import { CPU_RELAX, type Steps, step } from './step.ts';
@@ -46,10 +48,10 @@ export class IrqCore61 implements IrqCore {
     for (const desc of this.#descs) if (desc !== undefined) yield desc;
   }
 
-  request(irq: number, action: IrqAction): number {
+  request(irq: number, action: IrqRequest): number {
     if ((action.flags & IRQF_SHARED) !== 0 && action.devId === undefined) return -EINVAL;
     const desc = this.#descs[irq];
-    if (desc === undefined) return -EINVAL;
+    if (desc === undefined || !hasHandler(action)) return -EINVAL;
     if (this.fabric.oracle.choose(2, 'alloc.fail') === 1) return -ENOMEM;
     const first = desc.actions[0];
     if (first !== undefined) {
@@ -93,11 +95,10 @@ export class IrqCore61 implements IrqCore {
     else desc.depth--;
   }
 
-  *handle(cpu: Cpu, irq: number): Steps<void> {
+  handle(cpu: Cpu, irq: number): Steps<void> | undefined {
     const desc = this.#descs[irq];
-    if (desc === undefined) return;
-    if (desc.level) yield* this.#level(cpu, desc);
-    else yield* this.#edge(cpu, desc);
+    if (desc === undefined) return undefined;
+    return desc.level ? this.#level(cpu, desc) : this.#edge(cpu, desc);
   }
 
   allocMsi(count: number): number[] | undefined {
@@ -133,7 +134,7 @@ export class IrqCore61 implements IrqCore {
   }
 
   /** handle_fasteoi_irq(), and handle_level_irq() for the 8259s, which have to be masked before their end of interrupt. */
-  *#level(cpu: Cpu, desc: IrqDesc): Steps<void> {
+  #level(cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
     const { chip, irq } = desc;
     const pic = chip.name === 'XT-PIC';
     if (pic) {
@@ -142,42 +143,59 @@ export class IrqCore61 implements IrqCore {
     }
     if ((desc.status & IRQ_INPROGRESS) === 0) {
       desc.status &= ~(IRQ_REPLAY | IRQ_WAITING);
-      if ((desc.status & IRQ_DISABLED) !== 0 || desc.actions.length === 0) {
-        desc.status |= IRQ_PENDING;
-        if (!chip.isMasked(irq)) chip.mask(irq);
-      } else {
+      if ((desc.status & IRQ_DISABLED) === 0 && desc.actions.length > 0) {
         this.#count(cpu, desc);
-        yield* this.#event(cpu, desc);
-        if (pic && (desc.status & IRQ_DISABLED) === 0) chip.unmask(irq);
+        return this.#handleLevel(cpu, desc, pic);
       }
+      desc.status |= IRQ_PENDING;
+      if (!chip.isMasked(irq)) chip.mask(irq);
     }
     if (!pic) chip.eoi(irq);
+    return undefined;
+  }
+
+  *#handleLevel(cpu: Cpu, desc: IrqDesc, pic: boolean): Steps<void> {
+    this.#start(desc);
+    yield HANDLE_IRQ_EVENT;
+    const result = desc.action === undefined ? yield* runActions(desc, cpu) : yield* desc.action.handler(cpu, desc.irq);
+    yield HANDLED_IRQ_EVENT;
+    this.#end(desc, result);
+    if (!pic) desc.chip.eoi(desc.irq);
+    else if ((desc.status & IRQ_DISABLED) === 0) desc.chip.unmask(desc.irq);
   }
 
   /** handle_edge_irq() */
-  *#edge(cpu: Cpu, desc: IrqDesc): Steps<void> {
+  #edge(cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
     const { chip, irq } = desc;
     desc.status &= ~(IRQ_REPLAY | IRQ_WAITING);
     if ((desc.status & (IRQ_INPROGRESS | IRQ_DISABLED)) !== 0 || desc.actions.length === 0) {
       desc.status |= IRQ_PENDING;
       chip.mask(irq);
       chip.eoi(irq);
-      return;
+      return undefined;
     }
     this.#count(cpu, desc);
     chip.eoi(irq);
-    for (;;) {
-      if ((desc.status & IRQ_PENDING) !== 0 && chip.isMasked(irq)) chip.unmask(irq);
-      yield* this.#event(cpu, desc);
-      if ((desc.status & (IRQ_PENDING | IRQ_DISABLED)) !== IRQ_PENDING) return;
-    }
+    return this.#handleEdge(cpu, desc);
   }
 
-  *#event(cpu: Cpu, desc: IrqDesc): Steps<void> {
+  *#handleEdge(cpu: Cpu, desc: IrqDesc): Steps<void> {
+    const { chip, irq } = desc;
+    do {
+      if ((desc.status & IRQ_PENDING) !== 0 && chip.isMasked(irq)) chip.unmask(irq);
+      this.#start(desc);
+      yield HANDLE_IRQ_EVENT;
+      const result = desc.action === undefined ? yield* runActions(desc, cpu) : yield* desc.action.handler(cpu, irq);
+      yield HANDLED_IRQ_EVENT;
+      this.#end(desc, result);
+    } while ((desc.status & (IRQ_PENDING | IRQ_DISABLED)) === IRQ_PENDING);
+  }
+
+  #start(desc: IrqDesc): void {
     desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
-    yield HANDLE_IRQ_EVENT;
-    const result = yield* runActions(desc, cpu);
-    yield HANDLED_IRQ_EVENT;
+  }
+
+  #end(desc: IrqDesc, result: IrqReturn): void {
     if (noteInterrupt(desc, result)) {
       this.#warn(desc.irq, `irq ${desc.irq}: nobody cared`);
       desc.depth++;

@@ -19,6 +19,15 @@ export interface IrqAction {
   readonly devId: object | undefined;
 }
 
+/** What request_irq() is given, which may be nothing to call. */
+export interface IrqRequest extends Omit<IrqAction, 'handler'> {
+  readonly handler: IrqAction['handler'] | undefined;
+}
+
+export function hasHandler(request: IrqRequest): request is IrqAction {
+  return request.handler !== undefined;
+}
+
 /** Status bits of a line (I), in both profiles; 6.1 spreads them over two words. */
 export const IRQ_INPROGRESS = 1;
 export const IRQ_DISABLED = 2;
@@ -48,6 +57,11 @@ export class IrqDesc {
     this.counts = Array.from({ length: processors }, () => 0);
   }
 
+  /** The one action of a line that nobody shares. */
+  get action(): IrqAction | undefined {
+    return this.actions.length === 1 ? this.actions[0] : undefined;
+  }
+
   get level(): boolean {
     return (this.status & IRQ_LEVEL) !== 0;
   }
@@ -56,15 +70,15 @@ export class IrqDesc {
 /** What the rest of the kernel asks of an interrupt core, whichever version it is. */
 export interface IrqCore {
   /** request_irq(): 0 or -errno (I1, I2). */
-  request(irq: number, action: IrqAction): number;
+  request(irq: number, action: IrqRequest): number;
   /** free_irq() (I7): unlinks the action, and waits until no processor runs it. */
   free(irq: number, devId: object | undefined): Steps<void>;
   /** disable_irq_nosync() (I3). */
   disableNosync(irq: number): void;
   /** enable_irq() (I4). */
   enable(irq: number): void;
-  /** The flow of one interrupt that a processor has taken (I5). */
-  handle(cpu: Cpu, irq: number): Steps<void>;
+  /** The flow of one interrupt that a processor has taken (I5); undefined where it ends before any handler runs. */
+  handle(cpu: Cpu, irq: number): Steps<void> | undefined;
   desc(irq: number): IrqDesc | undefined;
   descs(): Iterable<IrqDesc>;
   /** Interrupt numbers for so many message vectors, in a row; undefined where they run out. */

@@ -173,9 +173,8 @@ export class Scheduler {
         progress = true;
         cpu.irqsOff++;
         const flow = this.irqs.handle(cpu, irq);
-        while (flow.next().done !== true) {
-          // An interrupt handler runs straight through.
-        }
+        // An interrupt handler runs straight through.
+        if (flow !== undefined) while (flow.next().done !== true);
         cpu.irqsOff--;
       }
     }

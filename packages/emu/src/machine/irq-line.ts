@@ -5,7 +5,9 @@ import type { IrqFabric, PinnedIrqChip } from './irq-chip.ts';
  * (wired or, as PCI's INTx# are).
  */
 export class IrqLine {
-  readonly #holders = new Set<object>();
+  /** Who holds it: nearly always nobody or one. */
+  #holder: object | undefined = undefined;
+  readonly #others = new Set<object>();
 
   constructor(
     readonly irq: number,
@@ -14,14 +16,16 @@ export class IrqLine {
   ) {}
 
   get asserted(): boolean {
-    return this.#holders.size > 0;
+    return this.#holder !== undefined;
   }
 
   /** A device starts to hold the line. Again does nothing. */
   raise(source: object): void {
-    if (this.#holders.has(source)) return;
-    this.#holders.add(source);
-    if (this.#holders.size > 1) return;
+    if (this.#holder !== undefined) {
+      if (this.#holder !== source) this.#others.add(source);
+      return;
+    }
+    this.#holder = source;
     const { oracle, trace } = this.fabric;
     if (trace.on) trace.emit('raise', this.irq, `irq ${this.irq}`);
     if (oracle.choose(2, 'interrupt.lost') === 0) this.chip.setPin(this.irq, true);
@@ -29,7 +33,16 @@ export class IrqLine {
 
   /** A device lets the line go. Again does nothing. */
   lower(source: object): void {
-    if (!this.#holders.delete(source) || this.#holders.size > 0) return;
+    if (this.#holder !== source) {
+      this.#others.delete(source);
+      return;
+    }
+    const [next] = this.#others;
+    this.#holder = next;
+    if (next !== undefined) {
+      this.#others.delete(next);
+      return;
+    }
     const { trace } = this.fabric;
     if (trace.on) trace.emit('lower', this.irq, `irq ${this.irq}`);
     this.chip.setPin(this.irq, false);
