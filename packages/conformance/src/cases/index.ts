@@ -1,0 +1,27 @@
+import type { Case } from '../case.ts';
+import { dmaCases } from './dma.ts';
+import { epollCases } from './epoll.ts';
+import { interruptCoreCases } from './interrupt-core.ts';
+import { interruptFlowCases } from './interrupt-flow.ts';
+import { irqDefectCases } from './irq-defects.ts';
+import { irqLineCases } from './irq-line.ts';
+import { irqReadCases } from './irq-read.ts';
+import { pollCases } from './poll.ts';
+import { usrPciDefectCases } from './usr-pci-defects.ts';
+import { usrPciMapCases } from './usr-pci-map.ts';
+import { usrPciOpenCases } from './usr-pci-open.ts';
+
+/** Every case there is. */
+export const CASES: readonly Case[] = [
+  ...interruptCoreCases,
+  ...interruptFlowCases,
+  ...irqReadCases,
+  ...irqLineCases,
+  ...pollCases,
+  ...epollCases,
+  ...irqDefectCases,
+  ...usrPciOpenCases,
+  ...usrPciMapCases,
+  ...usrPciDefectCases,
+  ...dmaCases,
+];

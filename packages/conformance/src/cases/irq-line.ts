@@ -1,0 +1,330 @@
+import {
+  EACCES,
+  EAGAIN,
+  EBUSY,
+  EMFILE,
+  ENOENT,
+  ENOMEM,
+  F_GETFL,
+  F_SETFL,
+  O_NONBLOCK,
+  O_RDONLY,
+  POLLIN,
+} from '@usrdrv/core';
+import type { Case } from '../case.ts';
+
+/** P5 to P13: who holds the line, and when it is masked. */
+export const irqLineCases: readonly Case[] = [
+  {
+    id: 'P5',
+    level: 'syscall',
+    title: 'a read that returns a count leaves the line masked',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      await t.edu.raise(1);
+      t.equal(await t.count(fd), 1, 'the count');
+      await t.edu.acknowledge(1);
+      const before = t.taken();
+      await t.edu.raise(1);
+      t.equal(t.taken() - before, 0, 'interrupts taken after the read');
+    },
+  },
+  {
+    id: 'P5',
+    level: 'syscall',
+    title: 'the next read that finds none unmasks the line',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      await t.edu.raise(1);
+      t.equal(await t.count(fd), 1, 'the count');
+      await t.edu.acknowledge(1);
+      t.result(await t.count(fd), -EAGAIN, 'the read that finds none');
+      const before = t.taken();
+      await t.edu.raise(1);
+      t.equal(t.taken() - before, 1, 'interrupts taken after it');
+      t.equal(await t.count(fd), 1, 'the second count');
+    },
+  },
+  {
+    id: 'P5',
+    level: 'syscall',
+    title: 'the next poll that finds none unmasks the line',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      await t.edu.raise(1);
+      t.equal(await t.count(fd), 1, 'the count');
+      await t.edu.acknowledge(1);
+      t.equal(await t.poll(fd, POLLIN), 0, 'poll');
+      const before = t.taken();
+      await t.edu.raise(1);
+      t.equal(t.taken() - before, 1, 'interrupts taken after it');
+    },
+  },
+  {
+    id: 'P5',
+    level: 'syscall',
+    title: 'a poll that finds a count does not unmask',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      await t.edu.raise(1);
+      const before = t.taken();
+      for (let pass = 0; pass < 3; pass++) t.equal(await t.poll(fd, POLLIN), POLLIN, 'poll');
+      t.equal(t.taken() - before, 0, 'interrupts taken although the level is still asserted');
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'the line is claimed under the command name of who opens it, and given back on close',
+    needs: ['edu'],
+    run(t) {
+      const fd = t.openIrq();
+      t.ok(t.interruptsLine().endsWith(` ${t.process.comm}`), `/proc/interrupts names ${t.process.comm}`);
+      t.result(t.thread.close(fd), 0, 'close');
+      t.ok(!t.interruptsLine().endsWith(` ${t.process.comm}`), '/proc/interrupts names nobody after close');
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'a second open of the same line is EBUSY',
+    needs: ['edu'],
+    run(t) {
+      t.openIrq();
+      for (const flags of [O_RDONLY, O_NONBLOCK]) {
+        t.result(t.thread.open(t.irqPath(), flags), -EBUSY, 'the second open');
+      }
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'a second open by another process is EBUSY, until the first has gone',
+    needs: ['edu', 'fork'],
+    run(t) {
+      const child = t.fork();
+      const fd = t.openIrq();
+      t.result(child.open(t.irqPath(), O_RDONLY), -EBUSY, 'open in the child');
+      t.result(t.thread.close(fd), 0, 'close');
+      t.succeeds(child.open(t.irqPath(), O_RDONLY), 'open in the child after close');
+      child.exitGroup(0);
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'a line that a kernel driver holds is EBUSY, shared or not',
+    needs: ['edu', 'kernel-driver'],
+    run(t) {
+      for (const shared of [false, true]) {
+        const devId = {};
+        const handler = (): boolean => false;
+        t.result(t.kernelDriver.requestIrq(t.edu.irq, { shared, devId, handler }), 0, 'request_irq');
+        t.result(
+          t.thread.open(t.irqPath(), O_RDONLY),
+          -EBUSY,
+          shared ? 'open beside a sharer' : 'open beside an owner',
+        );
+        t.kernelDriver.freeIrq(t.edu.irq, devId);
+      }
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'a line that does not exist is ENOENT',
+    run(t) {
+      for (const irq of [9999, -1, 1e21]) t.result(t.thread.open(t.irqPath(irq), O_RDONLY), -ENOENT, `line ${irq}`);
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'only root may open it',
+    needs: ['edu', 'credentials'],
+    run(t) {
+      t.result(t.thread.setuid(1000), 0, 'setuid');
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -EACCES, 'open by user 1000');
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'an allocation that fails is ENOMEM, and the line stays free',
+    needs: ['edu', 'faults'],
+    run(t) {
+      t.faults.failAllocation(1);
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -ENOMEM, 'open');
+      t.faults.failAllocation(0);
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P6',
+    level: 'syscall',
+    title: 'with no descriptor left it is EMFILE, and the line stays free',
+    needs: ['edu', 'credentials'],
+    run(t) {
+      t.result(t.thread.setrlimit('RLIMIT_NOFILE', 0), 0, 'setrlimit');
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -EMFILE, 'open');
+      t.result(t.thread.setrlimit('RLIMIT_NOFILE', 64), 0, 'setrlimit');
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P8',
+    level: 'syscall',
+    title: 'dup shares the count, and the line is free after the last close',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      const other = t.succeeds(t.thread.dup(fd), 'dup');
+      await t.edu.raise(1);
+      t.equal(await t.count(other), 1, 'the count by the duplicate');
+      await t.edu.acknowledge(1);
+      t.result(await t.count(fd), -EAGAIN, 'the count by the first');
+      t.result(t.thread.close(fd), 0, 'close');
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -EBUSY, 'open with one left');
+      t.result(t.thread.close(other), 0, 'close');
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P8',
+    level: 'syscall',
+    title: 'dup shares O_NONBLOCK',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq();
+      const other = t.succeeds(t.thread.dup(fd), 'dup');
+      t.result(t.thread.fcntl(fd, F_SETFL, O_NONBLOCK), 0, 'F_SETFL');
+      t.equal(t.thread.fcntl(other, F_GETFL) & O_NONBLOCK, O_NONBLOCK, 'O_NONBLOCK of the duplicate');
+      t.result(await t.count(other), -EAGAIN, 'read by the duplicate');
+    },
+  },
+  {
+    id: 'P8',
+    level: 'syscall',
+    title: 'a child shares the count, and holds the line after the parent closed it',
+    needs: ['edu', 'fork'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      const child = t.fork();
+      await t.edu.raise(1);
+      t.equal(await t.count(fd, child), 1, 'the count in the child');
+      await t.edu.acknowledge(1);
+      t.result(await t.count(fd), -EAGAIN, 'the count in the parent');
+      t.result(t.thread.close(fd), 0, 'close');
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -EBUSY, 'open while the child holds it');
+      child.exitGroup(0);
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P8',
+    level: 'syscall',
+    title: 'a sleeping read holds the line after close, until it returns',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq();
+      const read = await t.sleeps(t.startCount(fd), 'read');
+      t.result(t.thread.close(fd), 0, 'close');
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -EBUSY, 'open while the read sleeps');
+      await t.edu.raise(1);
+      t.equal(await read.ends(), 1, 'the count');
+      await t.edu.acknowledge(1);
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P9',
+    level: 'syscall',
+    title: 'the line is unmasked from open until the first interrupt',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      const before = t.taken();
+      await t.edu.raise(1);
+      t.equal(t.taken() - before, 1, 'interrupts taken before any read');
+      await t.edu.acknowledge(1);
+      await t.edu.raise(1);
+      t.equal(t.taken() - before, 1, 'interrupts taken after a second one');
+      t.equal(await t.count(fd), 1, 'the count');
+    },
+  },
+  {
+    id: 'P9',
+    level: 'syscall',
+    title: 'a level that is asserted already counts 1 before open returns',
+    needs: ['edu'],
+    async run(t) {
+      await t.edu.raise(1);
+      t.equal(await t.count(t.openIrq(O_NONBLOCK)), 1, 'the first read');
+    },
+  },
+  {
+    id: 'P11',
+    level: 'syscall',
+    title: 'EAGAIN, a timeout and a signal leave the line unmasked',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq();
+      const interrupted = async (): Promise<void> => {
+        const abort = new AbortController();
+        const read = await t.sleeps(t.thread.read(fd, t.memory(), 4, { signal: abort.signal }), 'read');
+        abort.abort();
+        await read.ends();
+      };
+      const nonblocking = async (): Promise<void> => {
+        t.thread.fcntl(fd, F_SETFL, O_NONBLOCK);
+        t.result(await t.count(fd), -EAGAIN, 'read');
+        t.thread.fcntl(fd, F_SETFL, 0);
+      };
+      const timeout = async (): Promise<void> => t.equal(await t.poll(fd, POLLIN, 5), 0, 'poll');
+      for (const wait of [nonblocking, timeout, interrupted]) {
+        await wait();
+        const before = t.taken();
+        await t.edu.raise(1);
+        t.equal(t.taken() - before, 1, `interrupts taken after ${wait.name}`);
+        t.equal(await t.count(fd), 1, 'the count');
+        await t.edu.acknowledge(1);
+      }
+    },
+  },
+  {
+    id: 'P12',
+    level: 'syscall',
+    title: 'interrupts that come while the line is masked are not counted',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      for (let round = 0; round < 3; round++) {
+        await t.edu.raise(1);
+        await t.edu.acknowledge(1);
+      }
+      t.equal(await t.count(fd), 1, 'the count after three assertions');
+      t.result(await t.count(fd), -EAGAIN, 'the next read');
+    },
+  },
+  {
+    id: 'P13',
+    level: 'syscall',
+    title: 'a stuck level gives one count and one interrupt for each read',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq();
+      const before = t.taken();
+      await t.edu.raise(1);
+      const rounds = 10;
+      for (let round = 0; round < rounds; round++) t.equal(await t.count(fd), 1, 'the count');
+      t.equal(t.taken() - before, rounds, 'interrupts taken');
+    },
+  },
+];

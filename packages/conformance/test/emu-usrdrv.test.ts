@@ -1,0 +1,3 @@
+import { conformanceOfEmu } from './emu.ts';
+
+conformanceOfEmu('usrdrv-6.1');

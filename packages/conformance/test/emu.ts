@@ -1,0 +1,19 @@
+import type { KernelProfile } from '@usrdrv/core';
+import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
+import { test } from 'vitest';
+import { conformance, supportsOf } from '../src/index.ts';
+
+/** Declares the suite with vitest, on emulated machines that run one kernel. */
+export function conformanceOfEmu(kernel: KernelProfile): void {
+  const target = emulatedTarget(kernel);
+  const supports = supportsOf(target);
+  endTarget(target);
+
+  conformance({
+    supports,
+    test: (name, run) => test(name, run),
+    skip: (name, reason) => test.skip(`${name} (${reason})`),
+    setup: (machine) => emulatedTarget(kernel, machine),
+    teardown: endTarget,
+  });
+}
