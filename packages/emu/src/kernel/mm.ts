@@ -189,6 +189,14 @@ export class MmStruct {
     return new MmioMapping(this.bus, this, start, length);
   }
 
+  /** The frame behind an address; undefined where nothing is mapped, or nobody has touched it yet. */
+  frame(address: VirtualAddress): Frame | undefined {
+    const start = Number(address);
+    const vma = this.#vmas.find(start);
+    if (vma?.target.kind !== 'memory') return undefined;
+    return vma.target.backing.frames[Math.floor((vma.target.offset + start - vma.start) / PAGE_SIZE)];
+  }
+
   /** Where in physical memory an address of mapped device memory leads. */
   physical(address: number): number | undefined {
     const vma = this.#vmas.find(address);
