@@ -11,6 +11,7 @@ import {
   type VirtualAddress,
 } from '@usrdrv/core';
 import type { Width } from '../devices/device.ts';
+import { PCI_BASE_ADDRESS_MEM_PREFETCH, PCI_BASE_ADDRESS_MEM_TYPE_64 } from '../machine/pci-config.ts';
 import { type DirectoryEntry, S_IFREG } from './dentry.ts';
 import { defaultLlseek, type File, type FileOperations } from './file.ts';
 import type { PciDev, PciDevs } from './pci-dev.ts';
@@ -127,8 +128,6 @@ const IORESOURCE_MEM = 0x200;
 const IORESOURCE_PREFETCH = 0x2000;
 const IORESOURCE_SIZEALIGN = 0x4_0000;
 const IORESOURCE_MEM_64 = 0x10_0000;
-const PCI_BASE_ADDRESS_MEM_TYPE_64 = 0x4;
-const PCI_BASE_ADDRESS_MEM_PREFETCH = 0x8;
 /** Six base address registers, and the expansion ROM, which no device here has. */
 const RESOURCES = 7;
 

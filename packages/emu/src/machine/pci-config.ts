@@ -2,6 +2,7 @@ import {
   checkConfigAccess,
   PCI_BASE_ADDRESS_0,
   PCI_CACHE_LINE_SIZE,
+  PCI_CAP_ID_MSI,
   PCI_CAPABILITY_LIST,
   PCI_CLASS_REVISION,
   PCI_COMMAND,
@@ -31,7 +32,6 @@ const STATUS_WRITE_1_TO_CLEAR = 0xf900;
 const PCI_COMMAND_SERR = 0x100;
 
 /** The MSI capability with a 64-bit address and without per-vector masking (section 6.8.1): where its parts are in it. */
-export const PCI_CAP_ID_MSI = 0x05;
 export const PCI_MSI_FLAGS = 2;
 export const PCI_MSI_ADDRESS_LO = 4;
 export const PCI_MSI_ADDRESS_HI = 8;
