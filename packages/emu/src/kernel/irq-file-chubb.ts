@@ -1,7 +1,7 @@
 import { EAGAIN, EFAULT, EINVAL, O_NONBLOCK, POLLIN, POLLRDNORM, type VirtualAddress } from '@usrdrv/core';
 import type { Cpu } from '../machine/cpu.ts';
 import type { TraceLog } from '../trace/log.ts';
-import type { File, FileOperations, PollTable } from './file.ts';
+import { defaultLlseek, type File, type FileOperations, type PollTable } from './file.ts';
 import { IRQ_DISABLED, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
 import { SCHEDULE, type Steps, step } from './step.ts';
@@ -103,6 +103,11 @@ export class ChubbIrqFile implements FileOperations {
     table?.wait(this.wait);
     yield Q4;
     return this.count > 0 ? READABLE : 0;
+  }
+
+  /** It has none of its own, so the default one moves the position that nothing looks at. */
+  llseek(file: File, offset: number, whence: number): number {
+    return defaultLlseek(file, offset, whence);
   }
 
   *release(): Steps<void> {

@@ -133,7 +133,7 @@ export class Process implements UserProcess {
 
   setrlimit(resource: keyof Rlimits, limit: number): number {
     if (this.dead) return -ESRCH;
-    if (!Object.hasOwn(this.rlimits, resource)) return -EINVAL;
+    if (resource !== 'RLIMIT_NOFILE' && resource !== 'RLIMIT_MEMLOCK') return -EINVAL;
     if (limit !== Number.POSITIVE_INFINITY && (!Number.isSafeInteger(limit) || limit < 0)) return -EINVAL;
     if (resource === 'RLIMIT_NOFILE' && limit > NR_OPEN) return -EPERM;
     // There is one limit here, both hard and soft: only root raises it.

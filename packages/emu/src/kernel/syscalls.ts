@@ -39,6 +39,7 @@ import type { Steps } from './step.ts';
 import { Task } from './task.ts';
 
 const INT_MAX = 0x7fff_ffff;
+const MAX_RW_COUNT = 0x7fff_f000;
 /** The flags that F_SETFL can change: O_APPEND, O_NONBLOCK, O_DIRECT, O_NOATIME, FASYNC. */
 const SETFL_MASK = 0o2000 | O_NONBLOCK | 0o40000 | 0o1000000 | 0o20000;
 const EP_MAX_EVENTS = Math.floor(INT_MAX / 12);
@@ -303,7 +304,8 @@ export class Thread implements UserThread {
     if (typeof buf !== 'bigint') return -EFAULT;
     if (!Number.isInteger(count)) return -EINVAL;
     if (count < 0 || !this.process.mm.accessOk(buf, count)) return -EFAULT;
-    return count > INT_MAX ? -EINVAL : 0;
+    // 6.1 cuts what is too long to MAX_RW_COUNT, and reads on.
+    return count > INT_MAX && this.process.kernel.profile === 'chubb-2.6.11' ? -EINVAL : 0;
   }
 
   /** read(2) and write(2) from where they know their file; it is held until they are over (P8). */
@@ -316,7 +318,7 @@ export class Thread implements UserThread {
   ): MaySleep {
     file.refs++;
     return this.#sleep(
-      (task) => operation.call(file.ops, file, task, buf, count),
+      (task) => operation.call(file.ops, file, task, buf, Math.min(count, MAX_RW_COUNT)),
       o,
       () => this.process.put(file),
     );
