@@ -1,4 +1,4 @@
-import { DMA_BIDIRECTIONAL, DMA_FROM_DEVICE, DMA_TO_DEVICE } from '@usrdrv/core';
+import { DMA_BIDIRECTIONAL, DMA_FROM_DEVICE, DMA_TO_DEVICE, PAGE_SIZE } from '@usrdrv/core';
 import type { DmaMapping } from './dma-api.ts';
 import type { BusMaster, IoPage } from './iommu.ts';
 import type { Frame } from './memory.ts';
@@ -52,8 +52,8 @@ const MOST_REPORTS = 1000;
 const MOST_UNMAPPED = 64;
 /** The unit in which caches and devices fight over memory that both write. */
 const CACHE_LINE = 64;
-/** Frames of a stack: the kernel's code takes about ten of them. */
-const STACK_DEPTH = 24;
+/** Frames of a stack, of which the kernel's code takes about ten. Each costs time at every map. */
+const STACK_DEPTH = 18;
 
 /**
  * The kernel's DMA debugging (M6).
@@ -73,6 +73,8 @@ export class DmaDebug {
   /** Which parts of a frame are a device's. */
   readonly #owned = new Map<Frame, IoPage[]>();
   readonly #unmapped: DmaMapping[] = [];
+  /** Copies that are not in use. */
+  readonly #spare: Uint8Array[] = [];
 
   report(what: DmaMisuse, device: string, detail: string, mapping: DmaMapping | undefined): void {
     this.errors++;
@@ -102,7 +104,9 @@ export class DmaDebug {
         this.#checkOverlap(page, owned);
         owned.push(page);
       }
-      page.snapshot = page.memory.bytes.slice(page.start, page.end);
+      const snapshot = this.#spare.pop() ?? new Uint8Array(PAGE_SIZE);
+      snapshot.set(page.memory.bytes.subarray(page.start, page.end), page.start);
+      page.snapshot = snapshot;
     }
   }
 
@@ -111,6 +115,7 @@ export class DmaDebug {
     if (!this.on) return;
     for (const page of mapping.pages) {
       this.checkCpu(page, page.start, page.end, 'by the time it was handed back');
+      if (page.snapshot !== undefined) this.#spare.push(page.snapshot);
       page.snapshot = undefined;
       const owned = this.#owned.get(page.memory);
       if (owned === undefined) continue;
@@ -135,18 +140,18 @@ export class DmaDebug {
   checkCpu(page: IoPage, from: number, to: number, when: string): void {
     const { snapshot, memory } = page;
     if (snapshot === undefined || memory.bytes.length === 0) return;
-    const at = firstDifference(memory.bytes, from, to, snapshot, page.start);
+    const at = firstDifference(memory.bytes, snapshot, from, to);
     if (at < 0) return;
     const where = `byte ${at} of frame ${memory.pfn}, mapped ${directionName(page.mapping.direction)}`;
     this.report('cpu access', page.mapping.device.name, `the CPU wrote ${where}, ${when}`, page.mapping);
-    snapshot.set(memory.bytes.subarray(from, to), from - page.start);
+    snapshot.set(memory.bytes.subarray(from, to), from);
   }
 
   /** The device wrote to a page itself, so that is no misuse. */
   deviceWrote(page: IoPage, from: number, to: number): void {
     for (const other of this.#owned.get(page.frame) ?? []) {
       const [start, end] = [Math.max(from, other.start), Math.min(to, other.end)];
-      if (start < end) other.snapshot?.set(page.frame.bytes.subarray(start, end), start - other.start);
+      if (start < end) other.snapshot?.set(page.frame.bytes.subarray(start, end), start);
     }
   }
 
@@ -171,18 +176,18 @@ export function directionName(direction: number): string {
   return direction === DMA_FROM_DEVICE ? 'DMA_FROM_DEVICE' : `direction ${direction}`;
 }
 
-/** Where in a page the bytes from `from` to `to` differ from a copy that starts at `base`; -1 where they do not. */
-function firstDifference(bytes: Uint8Array, from: number, to: number, copy: Uint8Array, base: number): number {
+/** Where between `from` and `to` a page differs from a copy of it; -1 where it does not. */
+function firstDifference(bytes: Uint8Array, copy: Uint8Array, from: number, to: number): number {
   let at = from;
-  // Four bytes at a time where both are aligned, as whole pages are.
-  if ((bytes.byteOffset + from) % 4 === 0 && (copy.byteOffset + from - base) % 4 === 0) {
+  // Four bytes at a time where both are aligned.
+  if ((bytes.byteOffset + from) % 4 === 0 && from % 4 === 0) {
     const length = (to - from) >> 2;
     const words = new Int32Array(bytes.buffer, bytes.byteOffset + from, length);
-    const copied = new Int32Array(copy.buffer, copy.byteOffset + from - base, length);
+    const copied = new Int32Array(copy.buffer, from, length);
     let word = 0;
     while (word < length && words[word] === copied[word]) word++;
     at += 4 * word;
   }
-  while (at < to && bytes[at] === copy[at - base]) at++;
+  while (at < to && bytes[at] === copy[at]) at++;
   return at < to ? at : -1;
 }

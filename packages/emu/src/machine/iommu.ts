@@ -13,7 +13,7 @@ export interface BusMaster {
 
 /** One page of bus addresses, and what is behind it. */
 export class IoPage {
-  /** While it is the device's: what the CPU must not have changed. */
+  /** While it is the device's: a page whose mapped part the CPU must not have made different. */
   snapshot: Uint8Array | undefined = undefined;
 
   constructor(
