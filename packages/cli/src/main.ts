@@ -1,3 +1,89 @@
-// No command exists yet.
-process.stderr.write('usrdrv: no command is available yet\n');
-process.exitCode = 1;
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { BACKENDS, KERNELS, openHost } from './backends.ts';
+import { conformance } from './conformance.ts';
+import { demoEdu } from './demo-edu.ts';
+import { watchIrq } from './irq.ts';
+import { lspci } from './lspci.ts';
+
+// Exit codes: 0 done, 1 it failed, 2 it was called wrongly.
+
+const program = new Command('usrdrv')
+  .description('User-mode PCI drivers: on an emulated machine, in this process.')
+  .helpCommand(false)
+  .showHelpAfterError('(--help shows what can be said)')
+  .exitOverride();
+
+on(program.command('lspci'))
+  .description('list the PCI functions: address, ids, class, irq, BARs')
+  .action(async (o) => {
+    using host = openHost(o);
+    process.stdout.write(lspci(host));
+  });
+
+const demo = program.command('demo').description('drive a device').helpCommand(false);
+on(demo.command('edu'))
+  .description('send a file through the edu device and back by DMA, a block and an interrupt at a time')
+  .option('--input <file>', 'the file (default: the LICENSE of usrdrv)')
+  .option('--msi', 'interrupts by MSI instead of the INTx line')
+  .action(async (o) => {
+    using host = openHost(o);
+    process.exitCode = await demoEdu(host, o);
+  });
+
+on(program.command('irq'))
+  .description('watch an interrupt line: what each read of its count returns')
+  .argument('<line>', 'the kernel’s number: the N of /proc/irq/N/irq', integer(0))
+  .option('--count <n>', 'stop after so many reads', integer(1), 10)
+  .option('--every <ms>', 'emu: the line is pulsed each time so many virtual milliseconds have passed', integer(1), 100)
+  .action(async (line, o) => {
+    using host = openHost(o);
+    await watchIrq(host, line, o);
+  });
+
+on(program.command('conformance'))
+  .description('check every rule that the kernel has to follow')
+  .option('--json', 'print a JSON array with a row for each rule')
+  .action(async (o) => {
+    process.exitCode = await conformance(o);
+  });
+
+/** The options that every command has. */
+function on(command: Command): Command {
+  return command
+    .addOption(new Option('--backend <name>', 'where to run').choices(BACKENDS).default('emu'))
+    .addOption(new Option('--kernel <profile>', 'which kernel').choices(KERNELS).default('usrdrv-6.1'));
+}
+
+function integer(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || !Number.isSafeInteger(value)) {
+      throw new InvalidArgumentError(`It is an integer from ${min}.`);
+    }
+    return value;
+  };
+}
+
+/** What failed, in a line; the stack too where it is nobody's fault but ours. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'code' in error ? error.message : (error.stack ?? error.message);
+}
+
+// Whoever reads may have read enough: `usrdrv lspci | head -1`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has said what was wrong, or has shown the help that was asked for.
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else {
+    process.stderr.write(`usrdrv: ${explain(error)}\n`);
+    process.exitCode = 1;
+  }
+}

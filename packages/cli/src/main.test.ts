@@ -1,0 +1,162 @@
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { RULES } from '@usrdrv/conformance';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url));
+const { VITEST: _, NODE_OPTIONS: __, ...env } = process.env;
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command in a process of its own, on the sources. `lines`: closes its stdout after so many. */
+function usrdrv(args: readonly string[], lines = Number.POSITIVE_INFINITY): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['--conditions=usrdrv-source', '--import', 'tsx', main, ...args], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      if (stdout.split('\n').length > lines) child.stdout.destroy();
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'usrdrv-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
+  test('--help names the commands and exits 0', async () => {
+    const { code, stdout, stderr } = await usrdrv(['--help']);
+    expect(code).toBe(0);
+    for (const command of ['lspci', 'demo', 'irq', 'conformance']) expect(stdout).toContain(command);
+    expect(stderr).toBe('');
+  });
+
+  test.each([
+    [[]],
+    [['nonsense']],
+    [['demo']],
+    [['demo', 'edu', '--nonsense']],
+    [['demo', 'edu', '--input']],
+    [['demo', 'edu', '--kernel', '2.4']],
+    [['lspci', '--backend', 'nonsense']],
+    [['lspci', 'more']],
+    [['irq']],
+    [['irq', '-1']],
+    [['irq', '1.5']],
+    [['irq', '1e3']],
+    [['irq', '16', '--count', '0']],
+    [['irq', '16', '--every', 'often']],
+    [['conformance', '--xml']],
+  ])('called wrongly (%j) it says how on stderr and exits 2', async (args) => {
+    const { code, stdout, stderr } = await usrdrv(args);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/Usage: usrdrv|error: /);
+    expect(stderr).not.toMatch(/^ +at /m);
+  });
+
+  test.each([
+    [['demo', 'edu', '--input', '/does/not/exist'], 'ENOENT', '/does/not/exist'],
+    [['demo', 'edu', '--input', tmpdir()], 'EISDIR', tmpdir()],
+    [['demo', 'edu', '--kernel', 'chubb-2.6.11', '--msi'], 'ENOSYS', '0000:00:04.0'],
+    [['irq', '500'], 'ENOENT', '/proc/irq/500/irq'],
+  ])('%j fails with one line that says what was wrong, and exits 1', async (args, code, what) => {
+    const ended = await usrdrv(args);
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/^usrdrv: .*\n$/);
+    expect(ended.stderr).toContain(code);
+    expect(ended.stderr).toContain(what);
+  });
+
+  test.each(['usrdrv-6.1', 'chubb-2.6.11'])(
+    'lspci shows ids, class, irq and BARs of each function on %s',
+    async (kernel) => {
+      const { code, stdout } = await usrdrv(['lspci', '--kernel', kernel]);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^0000:00:04\.0 1234:11e8 class 00ff00 irq 16\n {4}BAR 0: memory at 0x[0-9a-f]{8}, 1 MiB/);
+    },
+  );
+
+  test.each([0, 1, 4095, 4096, 4097, 16 * 1024 * 1024])('demo edu gives a file of %d bytes back', async (size) => {
+    const bytes = randomBytes(size);
+    const file = join(folder, `${size}`);
+    writeFileSync(file, bytes);
+    const { code, stdout, stderr } = await usrdrv(['demo', 'edu', '--input', file]);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    const hash = createHash('sha256').update(bytes).digest('hex');
+    expect(stdout).toMatch(new RegExp(`^sent +${hash} .*\ncame back +${hash} +the same$`, 'm'));
+    const interrupts = (2 * Math.ceil(size / 4096)).toLocaleString('en-US');
+    expect(stdout).toMatch(new RegExp(`^interrupts +${interrupts} taken$`, 'm'));
+    expect(stdout).not.toContain('\x1b');
+  });
+
+  test.each([
+    [[], ['raise', 'mask', 'count', 'read', 'acknowledge', 'unmask']],
+    [['--msi'], ['message', 'count', 'read', 'acknowledge']],
+    [
+      ['--kernel', 'chubb-2.6.11'],
+      ['raise', 'mask', 'count', 'read', 'acknowledge', 'unmask'],
+    ],
+  ])('demo edu %j shows the life of the first interrupts', async (args, kinds) => {
+    const { code, stdout } = await usrdrv(['demo', 'edu', ...args]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('LICENSE');
+    const shown = [...stdout.matchAll(/^ +[\d.]+ ms {2}(\S+)/gm)].map(([, kind]) => kind);
+    expect(shown).toEqual(expect.arrayContaining(kinds));
+  });
+
+  test.each(['usrdrv-6.1', 'chubb-2.6.11'])('irq prints a line for each read, on %s', async (kernel) => {
+    const { code, stdout } = await usrdrv(['irq', '16', '--count', '3', '--every', '50', '--kernel', kernel]);
+    expect(code).toBe(0);
+    const reads = stdout.split('\n').filter((line) => line.includes('total'));
+    expect(reads.map((line) => line.trim())).toEqual([
+      '0.050 s  irq 16  +1  total 1',
+      '0.100 s  irq 16  +1  total 2',
+      '0.150 s  irq 16  +1  total 3',
+    ]);
+    expect(stdout).toMatch(/^\/proc\/interrupts: 16: .*3/m);
+  });
+
+  test('a reader who has read enough ends it quietly', async () => {
+    const { code, stderr } = await usrdrv(['irq', '16', '--count', '200000'], 2);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+  });
+
+  test.each(['usrdrv-6.1', 'chubb-2.6.11'] as const)(
+    'conformance --json has a row for each rule of %s',
+    async (kernel) => {
+      const { code, stdout } = await usrdrv(['conformance', '--kernel', kernel, '--json']);
+      const rows: { id: string; passed: number; failed: number; skipped: number; skips: { reason: string }[] }[] =
+        JSON.parse(stdout);
+      const rules = Object.entries(RULES).filter(([, [, kernels]]) => kernels.includes(kernel));
+      expect(rows.map(({ id }) => id)).toEqual(rules.map(([id]) => id));
+      expect(code).toBe(rows.some(({ failed }) => failed > 0) ? 1 : 0);
+      for (const { skipped, skips } of rows) {
+        expect(skips).toHaveLength(skipped);
+        for (const { reason } of skips) expect(reason).not.toBe('');
+      }
+    },
+  );
+});

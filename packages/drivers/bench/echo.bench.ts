@@ -1,0 +1,38 @@
+// edu's round trip: a file's blocks by DMA into the device and back, an interrupt after each. The goal is 100 MB/s of DMA,
+// both ways together, and a cost that grows with the size and nothing else.
+import { bindDriver } from '@usrdrv/core';
+import { echo, eduDriver } from '@usrdrv/drivers/edu';
+import { EduDevice, emulated } from '@usrdrv/emu';
+
+const MIB = 2 ** 20;
+const SIZES = [1, 4, 16];
+const ROUNDS = 7;
+
+await run(16);
+let perMib = 0;
+for (const mib of SIZES) {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) times.push(await run(mib));
+  const seconds = Math.min(...times);
+  perMib ||= seconds / mib;
+  const rate = (2 * mib * MIB) / seconds / 1e6;
+  const growth = seconds / mib / perMib;
+  console.log(
+    `${String(mib).padStart(3)} MiB: ${rate.toFixed(0)} MB/s both ways, ${growth.toFixed(2)} times the cost of 1 MiB for each`,
+  );
+}
+
+/** Seconds of real time for so many MiB. */
+async function run(mib: number): Promise<number> {
+  using backend = emulated({ devices: [new EduDevice()] });
+  using bindings = await bindDriver(backend, eduDriver());
+  const edu = bindings.bound[0]?.instance;
+  if (edu === undefined) throw new Error('there is no edu device');
+  const input = Array.from({ length: mib }, (_, at) => new Uint8Array(MIB).fill(at + 1));
+  const start = performance.now();
+  let same = true;
+  for await (const { sent, received } of echo(edu, input)) same &&= sent[0] === received[0];
+  const seconds = (performance.now() - start) / 1000;
+  if (!same) throw new Error('something else came back');
+  return seconds;
+}
