@@ -6,36 +6,45 @@ export interface Oracle {
   /**
    * Picks one of `n` ways, 0 <= result < n. 0 is always the calm one: keep running, no fault, first come.
    * @param tag what is being chosen, a constant such as `'alloc.fail'`; see {@link ChoiceTag}
+   * @param step for what is chosen at a kernel step, the step's name: `'R3b'`
    */
-  choose(n: number, tag: ChoiceTag): number;
-  /** Whether the machine asks at each kernel step too (`step.signal`, `step.interrupt`); costs time, so off unless wanted. */
+  choose(n: number, tag: ChoiceTag, step?: string): number;
+  /** Whether the machine asks at each kernel step too (`step.signal`, `interrupt.spurious`); costs time, so off unless wanted. */
   readonly asksAtSteps: boolean;
 }
 
 /** Everything that the machine leaves open. */
-export type ChoiceTag =
+export const CHOICE_TAGS = [
   /** 1: this allocation fails (ENOMEM). */
-  | 'alloc.fail'
+  'alloc.fail',
   /** 1: the edge or the assertion is lost on the way to the controller. */
-  | 'interrupt.lost'
+  'interrupt.lost',
   /** 1: an interrupt that no device raised, at a kernel step. */
-  | 'interrupt.spurious'
+  'interrupt.spurious',
+  /** Which of the lines in use a spurious interrupt is of. */
+  'interrupt.line',
   /** Which processor takes the interrupt. */
-  | 'interrupt.route'
+  'interrupt.route',
   /** 1: a signal arrives for the running task, at a kernel step. */
-  | 'step.signal'
+  'step.signal',
   /** 1: the device stalls: what it was asked for never completes. */
-  | 'device.stall'
+  'device.stall',
+  /** How long the device takes: 0 as long as it says, 1 no time at all, 2 ten times as long, 3 a thousand times. */
+  'device.delay',
   /** 1: this DMA access fails on the bus. */
-  | 'dma.error'
+  'dma.error',
   /** 1: a DMA mapping yields no entries: the IOMMU has no room left. */
-  | 'dma.map'
+  'dma.map',
   /** 1: the IOMMU gives the pages of a mapping one run of bus addresses, so that its entries merge. */
-  | 'dma.merge'
+  'dma.merge',
   /** 1: the PCI device cannot be enabled. */
-  | 'pci.enable'
+  'pci.enable',
   /** 1: the device is pulled out of its slot at this access. */
-  | 'device.remove';
+  'device.remove',
+] as const;
+
+/** What is being chosen; {@link CHOICE_TAGS} says what each means. */
+export type ChoiceTag = (typeof CHOICE_TAGS)[number];
 
 /** Always 0. */
 export const calm: Oracle = { choose: () => 0, asksAtSteps: false };

@@ -3,7 +3,7 @@ import type { Oracle } from '../explore/oracle.ts';
 import type { Cpu, Cpus } from '../machine/cpu.ts';
 import type { Idle } from '../machine/idle.ts';
 import type { IrqCore } from './irq-desc.ts';
-import { SCHEDULE, type Steps } from './step.ts';
+import { SCHEDULE, type Step, type Steps } from './step.ts';
 import { TASK_RUNNING, type Task } from './task.ts';
 
 /** The call was interrupted before it consumed anything: it restarts where every handler that ran had SA_RESTART. */
@@ -56,7 +56,8 @@ export class Scheduler {
         if (next.value === SCHEDULE && task.state !== TASK_RUNNING) {
           throw new Error('BUG: kernel code that must not sleep called schedule()');
         }
-        this.#betweenSteps(task);
+        if (this.oracle.asksAtSteps) this.#maySpuriouslyInterrupt(task.cpu, next.value);
+        if (this.cpus.requests > 0) this.#takeInterrupts();
       }
     } finally {
       this.#depth--;
@@ -101,7 +102,7 @@ export class Scheduler {
     for (;;) {
       const next = steps.next();
       if (next.done === true) return next.value;
-      if (this.cpus.requests > 0 || this.oracle.asksAtSteps) this.#betweenSteps(task);
+      if (this.cpus.requests > 0 || this.oracle.asksAtSteps) this.#betweenSteps(task, next.value);
       if (next.value === SCHEDULE && task.state !== TASK_RUNNING) return undefined;
     }
   }
@@ -148,18 +149,19 @@ export class Scheduler {
     return result === -ERESTARTNOHAND ? -EINTR : result;
   }
 
-  #betweenSteps(task: Task): void {
+  #betweenSteps(task: Task, step: Step): void {
     if (this.oracle.asksAtSteps) {
-      if (this.oracle.choose(2, 'step.signal') === 1) task.signal();
-      if (this.oracle.choose(2, 'interrupt.spurious') === 1) this.#spurious(task.cpu);
+      if (this.oracle.choose(2, 'step.signal', step.name) === 1) task.signal();
+      this.#maySpuriouslyInterrupt(task.cpu, step);
     }
     if (this.cpus.requests > 0) this.#takeInterrupts();
   }
 
   /** An interrupt of some line in use that no device asked for. */
-  #spurious(cpu: Cpu): void {
+  #maySpuriouslyInterrupt(cpu: Cpu, step: Step): void {
+    if (this.oracle.choose(2, 'interrupt.spurious', step.name) === 0) return;
     const inUse = [...this.irqs.descs()].filter((desc) => desc.actions.length > 0);
-    const desc = inUse[inUse.length > 1 ? this.oracle.choose(inUse.length, 'interrupt.spurious') : 0];
+    const desc = inUse[inUse.length > 1 ? this.oracle.choose(inUse.length, 'interrupt.line', step.name) : 0];
     if (desc !== undefined) cpu.request(desc.irq);
   }
 

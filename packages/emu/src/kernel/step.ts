@@ -9,8 +9,14 @@ export interface Step {
 /** Kernel code: a generator that yields a {@link Step} at each such place. It is driven live (straight through) or explored. */
 export type Steps<T> = Generator<Step, T, void>;
 
+const names = new Set<string>();
+
+/** The names of all steps, for whoever wants to stop at one: a name that is not here is a mistake. */
+export const STEP_NAMES: ReadonlySet<string> = names;
+
 /** Names a step. Steps are constants of the file that yields them. */
 export function step(name: string): Step {
+  names.add(name);
   return { name };
 }
 

@@ -45,7 +45,7 @@ export class Idle {
 }
 
 /** Calls back when the host has run every microtask. No time is measured: this is only a turn of the event loop. */
-const macrotask: (run: () => void) => void = hostMacrotask();
+export const macrotask: (run: () => void) => void = hostMacrotask();
 
 function hostMacrotask(): (run: () => void) => void {
   const host = globalThis as { setImmediate?: (run: () => void) => unknown; MessageChannel?: new () => Channel };

@@ -91,7 +91,7 @@ export class Machine {
         : new IrqCore2611(this.chip, this.#fabric);
     this.idle = new Idle(this.clock, () => this.scheduler.settle());
     this.scheduler = new Scheduler(this.cpus, this.oracle, this.idle, this.irqs);
-    this.memory = new PhysicalMemory(memory, this.trace);
+    this.memory = new PhysicalMemory(memory, this.trace, this.oracle);
     this.iommu = new Iommu(this.memory, this.dmaDebug, this.oracle, this.trace, o.iommu ?? true);
     this.pci = new PciHost({
       clock: this.clock,

@@ -1,4 +1,5 @@
 import { PAGE_SIZE } from '@usrdrv/core';
+import { calm, type Oracle } from '../explore/oracle.ts';
 import type { TraceLog } from '../trace/log.ts';
 
 /** One page frame of RAM. The kernel's struct page, and the bytes that it describes. */
@@ -42,6 +43,7 @@ export class PhysicalMemory {
   constructor(
     size: number,
     private readonly trace: TraceLog,
+    private readonly oracle: Oracle = calm,
   ) {
     const frames = Math.floor(size / PAGE_SIZE);
     const [dma, dma32] = [0x1000 - 0x100, 0x1_0000 - 0x1000];
@@ -67,6 +69,11 @@ export class PhysicalMemory {
     return this.#total - this.#frames.size - this.#reserved;
   }
 
+  /** Frames that somebody has, or was promised. */
+  get usedFrames(): number {
+    return this.#total - this.freeFrames;
+  }
+
   /** Pins that are held, all frames together. */
   get pinned(): number {
     return this.#pinned;
@@ -74,7 +81,7 @@ export class PhysicalMemory {
 
   /** Promises frames to a mapping whose pages are not touched yet, so that touching them cannot fail. */
   reserve(frames: number): boolean {
-    if (frames > this.freeFrames) return false;
+    if (frames > this.freeFrames || this.oracle.choose(2, 'alloc.fail') === 1) return false;
     this.#reserved += frames;
     return true;
   }

@@ -120,8 +120,10 @@ export class PciFunction implements DeviceBus {
 
   after(ns: number, run: () => void): Timer {
     if (!(ns >= 0 && ns < Number.POSITIVE_INFINITY)) throw new RangeError(`a time is 0 ns or more, not ${ns}`);
-    if (!this.present || this.host.oracle.choose(2, 'device.stall') === 1) return NEVER;
-    return this.host.clock.after(ns, () => {
+    const { oracle, clock } = this.host;
+    if (!this.present || oracle.choose(2, 'device.stall') === 1) return NEVER;
+    const factor = DELAYS[oracle.choose(DELAYS.length, 'device.delay')] ?? 1;
+    return clock.after(ns * factor, () => {
       if (!this.present) return;
       run();
       this.host.settle();
@@ -187,3 +189,5 @@ export class PciFunction implements DeviceBus {
 
 const NOBODY: AccessHandlers = { read: () => -1, write() {} };
 const NEVER: Timer = { cancel() {} };
+/** What `device.delay` makes of the time that a device takes. */
+const DELAYS = [1, 0, 10, 1000];
