@@ -93,6 +93,19 @@ describe('mmap', () => {
     expect(memory.freeFrames).toBe(free);
   });
 
+  test('device memory may be larger than RAM', () => {
+    const { mm } = machine();
+    expect(typeof mm.mapDevice(NOWHERE, 2 * SIZE, RW, MAP_SHARED, 2 ** 40)).toBe('bigint');
+  });
+
+  test('MAP_FIXED that fails leaves what was there', () => {
+    const { mm, memory } = machine();
+    const at = mapped(mm, 1);
+    const bytes = mm.bytes(at, 1);
+    expect(mm.mmap(at, (memory.freeFrames + 1) * PAGE_SIZE, RW, PRIVATE | MAP_FIXED)).toBe(-ENOMEM);
+    expect(bytes.length).toBe(1);
+  });
+
   test('MAP_FIXED replaces what was there', () => {
     const { mm } = machine();
     const at = mapped(mm, 3);

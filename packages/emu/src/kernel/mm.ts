@@ -231,18 +231,17 @@ export class MmStruct {
     return pinned;
   }
 
-  /** Where a new mapping goes, or -errno. What MAP_FIXED replaces is gone then. */
+  /** Where a new mapping goes, or -errno. */
   #area(address: bigint, length: number, flags: number): number {
     const size = pageAlign(length);
     const kind = flags & (MAP_SHARED | MAP_PRIVATE);
     if (!(size > 0) || (kind !== MAP_SHARED && kind !== MAP_PRIVATE)) return -EINVAL;
-    if (size / PAGE_SIZE > this.memory.freeFrames) return -ENOMEM;
-    const start = this.#vmas.unmappedArea(Number(address), size, flags);
-    if (start >= 0 && !this.#vmas.isFree(start, start + size)) this.#unmap(start, start + size);
-    return start;
+    return this.#vmas.unmappedArea(Number(address), size, flags);
   }
 
+  /** Enters a mapping; what was there, with MAP_FIXED, goes. */
   #map(vma: Vma): VirtualAddress {
+    if (!this.#vmas.isFree(vma.start, vma.end)) this.#unmap(vma.start, vma.end);
     this.#vmas.insert(vma);
     return virtualAddress(vma.start);
   }
