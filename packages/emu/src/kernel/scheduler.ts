@@ -19,6 +19,8 @@ export const ERESTARTNOHAND = 514;
 export class Scheduler {
   #depth = 0;
   readonly #runnable: Task[] = [];
+  /** The tasks that sleep in a call which that signal would call off. */
+  readonly #sleepers = new WeakMap<AbortSignal, Set<Task>>();
   constructor(
     private readonly cpus: Cpus,
     private readonly oracle: Oracle,
@@ -111,12 +113,12 @@ export class Scheduler {
     const { task, abort, over } = inFlight;
     this.idle.enter();
     const promise = new Promise<number>((resolve, reject) => {
-      const onAbort = abort === undefined ? undefined : () => this.#abort(task);
-      if (onAbort !== undefined) abort?.addEventListener('abort', onAbort);
+      const sleepers = abort === undefined ? undefined : this.#sleepersOf(abort);
+      sleepers?.add(task);
       const wake = (): void => {
         task.resume = undefined;
         this.idle.leave();
-        if (onAbort !== undefined) abort?.removeEventListener('abort', onAbort);
+        sleepers?.delete(task);
       };
       task.resume = () => {
         try {
@@ -136,9 +138,18 @@ export class Scheduler {
     return promise;
   }
 
-  #abort(task: Task): void {
-    task.signal();
-    this.settle();
+  /** One signal comes with call after call, and listening to it costs as much as a call does: it is listened to once. */
+  #sleepersOf(abort: AbortSignal): Set<Task> {
+    const known = this.#sleepers.get(abort);
+    if (known !== undefined) return known;
+    const sleepers = new Set<Task>();
+    this.#sleepers.set(abort, sleepers);
+    const callOff = (): void => {
+      for (const task of sleepers) task.signal();
+      this.settle();
+    };
+    abort.addEventListener('abort', callOff, { once: true });
+    return sleepers;
   }
 
   /** On the way back to user space: runs the handlers. The call's final result, or undefined where it restarts. */
