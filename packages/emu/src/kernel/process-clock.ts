@@ -19,7 +19,7 @@ export class ProcessClock implements Clock {
   }
 
   async sleep(ms: number, o: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (!(ms >= 0 && ms < Number.POSITIVE_INFINITY)) throw new RangeError(`a time is 0 ms or more, not ${ms}`);
+    if (!Number.isFinite(ms) || ms < 0) throw new RangeError(`a time is 0 ms or more, not ${String(ms)}`);
     const { signal } = o;
     signal?.throwIfAborted();
     this.#idle.enter();
