@@ -1,5 +1,10 @@
 import type { Case } from '../case.ts';
+import { badInputCases } from './bad-input.ts';
 import { dmaCases } from './dma.ts';
+import { driverDmaCases } from './driver-dma.ts';
+import { driverIrqCases } from './driver-irq.ts';
+import { driverMmioCases } from './driver-mmio.ts';
+import { driverPciCases } from './driver-pci.ts';
 import { epollCases } from './epoll.ts';
 import { interruptCoreCases } from './interrupt-core.ts';
 import { interruptFlowCases } from './interrupt-flow.ts';
@@ -24,4 +29,9 @@ export const CASES: readonly Case[] = [
   ...usrPciMapCases,
   ...usrPciDefectCases,
   ...dmaCases,
+  ...badInputCases,
+  ...driverPciCases,
+  ...driverMmioCases,
+  ...driverIrqCases,
+  ...driverDmaCases,
 ];
