@@ -3,7 +3,7 @@ import type { Oracle } from '../explore/oracle.ts';
 import type { TraceLog } from '../trace/log.ts';
 import { S_IFREG } from './dentry.ts';
 import type { FileOperations } from './file.ts';
-import type { IrqCore } from './irq-desc.ts';
+import { IRQ_PENDING, IRQ_REPLAY, type IrqCore } from './irq-desc.ts';
 import { ChubbIrqFile } from './irq-file-chubb.ts';
 import { UsrdrvIrqFile } from './irq-file-usrdrv.ts';
 import { type Steps, step } from './step.ts';
@@ -39,8 +39,7 @@ export class IrqInode implements Inode {
     if (oracle.choose(2, 'alloc.fail') === 1) return -ENOMEM;
     const file =
       profile === 'chubb-2.6.11' ? new ChubbIrqFile(irqCore, desc, trace) : new UsrdrvIrqFile(irqCore, desc, trace);
-    const action = { handler: file.handler, flags: 0, name: task.process.comm, devId: file };
-    const error = irqCore.request(this.#irq, action);
+    const error = file.claim(task.process.comm);
     if (error < 0) return error;
     yield REQUESTED;
     return file;
