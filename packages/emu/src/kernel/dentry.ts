@@ -36,24 +36,20 @@ export const directory: Inode = {
 };
 
 /**
- * The directories with their names and modes: a tree of memfs, which is brought up to date before each walk. (memfs
- * stamps its nodes with the host's time; nothing here shows it.)
+ * The directories with their names and modes: a tree of memfs. A directory in it is brought up to date when a path leads
+ * through it, and not before. (memfs stamps its nodes with the host's time; nothing here shows it.)
  */
 export class Tree {
-  readonly #superblock: Superblock;
+  readonly #superblock = new Superblock();
   readonly #inodes = new Map<Node, Inode>();
+  readonly #entries = new Map<Node, () => Iterable<DirectoryEntry>>();
 
-  constructor() {
-    this.#superblock = new Superblock();
-    this.#superblock.root.children.set('..', this.#superblock.root);
-    this.#inodes.set(this.#superblock.root.getNode(), directory);
-  }
-
-  /** Makes a directory, and all below it, show exactly these entries. */
-  update(path: string, entries: Iterable<DirectoryEntry>): void {
-    let link = this.#superblock.root;
-    for (const name of names(path)) link = link.getChild(name) ?? this.#create(link, name, directory);
-    this.#reconcile(link, entries);
+  /** @param entries what the root directory shows */
+  constructor(entries: () => Iterable<DirectoryEntry>) {
+    const { root } = this.#superblock;
+    root.children.set('..', root);
+    this.#inodes.set(root.getNode(), directory);
+    this.#entries.set(root.getNode(), entries);
   }
 
   /** Walks a path, `.` and `..` included, from the root: what it leads to, or -errno. */
@@ -68,20 +64,30 @@ export class Tree {
   /** The names in a directory. */
   list(path: string): string[] {
     const link = this.#walk(path);
-    return typeof link === 'number' ? [] : [...link.children.keys()].filter((name) => name !== '.' && name !== '..');
+    if (typeof link === 'number') return [];
+    this.#refresh(link);
+    return [...namesIn(link)];
   }
 
   #walk(path: string): Link | number {
-    const found = this.#superblock.walk(names(path), true, true, false);
+    const steps = path.split('/').filter((name) => name !== '');
+    let link: Link | undefined = this.#superblock.root;
+    for (const name of steps) {
+      if (link === undefined) break;
+      this.#refresh(link);
+      link = link.getChild(name);
+    }
+    const found = this.#superblock.walk(steps, true, true, false);
     if (!found.ok) return found.err.code === 'ENOTDIR' ? -ENOTDIR : -ENOENT;
     return found.value ?? -ENOENT;
   }
 
-  #reconcile(parent: Link, entries: Iterable<DirectoryEntry>): void {
-    const gone = new Set(parent.children.keys());
-    gone.delete('.');
-    gone.delete('..');
-    for (const { name, child } of entries) {
+  /** Makes a directory show what it has now. */
+  #refresh(parent: Link): void {
+    const entries = this.#entries.get(parent.getNode());
+    if (entries === undefined) return;
+    const gone = new Set(namesIn(parent));
+    for (const { name, child } of entries()) {
       gone.delete(name);
       const inode = typeof child === 'function' ? directory : child;
       let link = parent.getChild(name);
@@ -89,9 +95,9 @@ export class Tree {
         this.#remove(parent, link);
         link = undefined;
       }
-      link ??= this.#create(parent, name, inode);
+      link ??= parent.createChild(name, this.#superblock.createNode(inode.mode));
       this.#inodes.set(link.getNode(), inode);
-      if (typeof child === 'function') this.#reconcile(link, child());
+      if (typeof child === 'function') this.#entries.set(link.getNode(), child);
     }
     for (const name of gone) {
       const link = parent.getChild(name);
@@ -99,20 +105,18 @@ export class Tree {
     }
   }
 
-  #create(parent: Link, name: string, inode: Inode): Link {
-    const node = this.#superblock.createNode(inode.mode);
-    this.#inodes.set(node, inode);
-    return parent.createChild(name, node);
-  }
-
   #remove(parent: Link, link: Link): void {
-    this.#reconcile(link, []);
+    for (const name of [...namesIn(link)]) {
+      const child = link.getChild(name);
+      if (child !== undefined) this.#remove(link, child);
+    }
     parent.deleteChild(link);
     this.#inodes.delete(link.getNode());
+    this.#entries.delete(link.getNode());
     this.#superblock.deleteNode(link.getNode());
   }
 }
 
-function names(path: string): string[] {
-  return path.split('/').filter((name) => name !== '');
+function* namesIn(link: Link): Iterable<string> {
+  for (const name of link.children.keys()) if (name !== '.' && name !== '..') yield name;
 }

@@ -11,7 +11,7 @@ const PHYSICAL_END = 2 ** 46;
 
 /** /dev, with the one device in it: physical memory (S3). */
 export class DevFs implements FileSystem {
-  readonly mountPoint = '/dev';
+  readonly mountPoint = 'dev';
   readonly #mem: Inode;
 
   constructor(memory: PhysicalMemory) {

@@ -68,8 +68,8 @@ export class EmulatedKernel implements UserModeKernel {
     const { pciDevs, fileTable } = this;
     const UsrPciCalls = profile === 'usrdrv-6.1' ? UsrPciUsrdrv : UsrPciChubb;
     this.usrPci = new UsrPciCalls({ oracle, trace, memory, iommu, pciDevs, fileTable, irqCore, msi });
-    const proc = new ProcFs({ profile, irqCore, oracle, trace, cpus, fileTable: this.fileTable });
-    this.vfs = new Vfs([proc, new DevFs(machine.memory), new SysFs(this.pciDevs)], this.fileTable, profile);
+    const proc = new ProcFs({ profile, irqCore, oracle, trace, cpus, fileTable, pciDevs });
+    this.vfs = new Vfs([proc, new DevFs(memory), new SysFs(pciDevs)], fileTable, profile);
     this.files = this.vfs.view;
     this.clock = new ProcessClock(machine.clock, machine.idle);
     this.process = this.spawn({ comm });

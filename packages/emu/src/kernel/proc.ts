@@ -1,8 +1,10 @@
+import { ENOENT } from '@usrdrv/core';
 import type { Cpus } from '../machine/cpu.ts';
 import { type DirectoryEntry, directory } from './dentry.ts';
 import type { FileTable } from './file.ts';
 import type { IrqDesc } from './irq-desc.ts';
 import { type IrqFileKernel, IrqInode } from './irq-inode.ts';
+import type { PciDevs } from './pci-dev.ts';
 import { TextInode } from './text-file.ts';
 import type { FileSystem, Inode } from './vfs.ts';
 
@@ -10,11 +12,12 @@ import type { FileSystem, Inode } from './vfs.ts';
 export interface ProcKernel extends IrqFileKernel {
   readonly cpus: Cpus;
   readonly fileTable: FileTable;
+  readonly pciDevs: PciDevs;
 }
 
 /** The process file system: /proc/interrupts, /proc/irq, /proc/sys/fs. */
 export class ProcFs implements FileSystem {
-  readonly mountPoint = '/proc';
+  readonly mountPoint = 'proc';
   readonly #kernel: ProcKernel;
   readonly #interrupts: Inode;
 
@@ -23,11 +26,12 @@ export class ProcFs implements FileSystem {
     this.#interrupts = new TextInode(0o444, () => showInterrupts(kernel));
   }
 
-  lookup(path: string): Inode | undefined {
+  lookup(path: string): Inode | number | undefined {
     if (path === '/proc/interrupts') return this.#interrupts;
     const irq = lineOf(path);
-    const desc = irq === undefined ? undefined : this.#kernel.irqCore.desc(irq);
-    return desc === undefined ? undefined : this.#irqFile(desc);
+    if (irq === undefined) return undefined;
+    const desc = this.#kernel.irqCore.desc(irq);
+    return desc === undefined ? -ENOENT : this.#irqFile(desc);
   }
 
   *entries(): Iterable<DirectoryEntry> {
@@ -78,7 +82,7 @@ function lineOf(path: string): number | undefined {
 }
 
 /** /proc/interrupts, in the format of the profile's kernel. */
-function showInterrupts({ profile, cpus, irqCore }: ProcKernel): string {
+function showInterrupts({ profile, cpus, irqCore, pciDevs }: ProcKernel): string {
   const old = profile === 'chubb-2.6.11';
   const columns = cpus.all.map(({ id }) => `CPU${id}`.padEnd(11)).join('');
   const lines = [' '.repeat(11) + columns];
@@ -88,7 +92,9 @@ function showInterrupts({ profile, cpus, irqCore }: ProcKernel): string {
     if (actions.length === 0 && (old || counts.every((count) => count === 0))) continue;
     const numbers = counts.map((count) => `${`${count}`.padStart(10)} `).join('');
     const names = actions.map(({ name }) => name).join(', ');
-    lines.push(`${`${irq}`.padStart(3)}: ${numbers}${old ? chip2611(desc) : chip61(desc)}${names && `  ${names}`}`);
+    lines.push(
+      `${`${irq}`.padStart(3)}: ${numbers}${old ? chip2611(desc) : chip61(desc, pciDevs)}${names && `  ${names}`}`,
+    );
   }
   const none = cpus.all.map(() => `${'0'.padStart(10)} `).join('');
   const text = (what: string): string => (old ? '' : `  ${what}`);
@@ -102,9 +108,18 @@ function chip2611({ chip, level }: IrqDesc): string {
   return ` ${typename.padStart(14)}`;
 }
 
-function chip61({ chip, level, irq }: IrqDesc): string {
+function chip61({ chip, level, irq }: IrqDesc, devs: PciDevs): string {
   const name = ` ${chip.name.padStart(8)}`;
   // The 8259s have no interrupt domain, so no number of their own, and no flow name.
   if (chip.name === 'XT-PIC') return `${name}    `;
-  return `${name} ${`${irq}`.padStart(3)}-${(level ? 'fasteoi' : 'edge').padEnd(8)}`;
+  const hwirq = chip.name === 'PCI-MSI' ? msiHwirq(irq, devs) : irq;
+  return `${name} ${`${hwirq}`.padStart(3)}-${(level ? 'fasteoi' : 'edge').padEnd(8)}`;
+}
+
+/** pci_msi_domain_calc_hwirq(): a vector's number in its domain, from where its function is. */
+function msiHwirq(irq: number, devs: PciDevs): number {
+  const dev = devs.all().find(({ msiIrqs }) => msiIrqs.includes(irq));
+  if (dev === undefined) return irq;
+  const { domain, bus, slot, function: fn } = dev.function.address;
+  return domain * 2 ** 27 + (((bus << 8) | (slot << 3) | fn) << 11) + dev.msiIrqs.indexOf(irq);
 }

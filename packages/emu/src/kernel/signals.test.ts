@@ -1,4 +1,5 @@
 import {
+  EBADF,
   EFAULT,
   EINTR,
   EINVAL,
@@ -42,6 +43,35 @@ describe.each(PROFILES)('%s', (profile) => {
     s.interrupt();
     expect(await reading).toBe(4);
     expect(s.count).toBe(1);
+  });
+
+  test('P4 a read that restarts is a new call: its descriptor, closed meanwhile, is EBADF then', async () => {
+    const s = new Setup(profile);
+    s.thread.sigaction(SIGUSR1, { flags: SA_RESTART, handler: () => {} });
+    const fd = s.open();
+    const reading = s.read(fd);
+    s.thread.close(fd);
+    s.thread.kill(s.thread, SIGUSR1);
+    expect(s.open()).toBe(fd);
+    expect(await reading).toBe(-EBADF);
+  });
+
+  test('a handler that throws does so in the caller of the interrupted call, which leaves nothing behind', async () => {
+    const s = new Setup(profile);
+    s.thread.sigaction(SIGUSR1, {
+      flags: 0,
+      handler: () => {
+        throw new Error('from the handler');
+      },
+    });
+    const fd = s.open();
+    const reading = s.read(fd);
+    s.thread.close(fd);
+    expect(s.thread.kill(s.thread, SIGUSR1)).toBe(0);
+    expect(s.open()).toBe(fd);
+    await expect(reading).rejects.toThrow('from the handler');
+    s.thread.exitGroup(0);
+    expect(s.kernel.fileTable.count).toBe(0);
   });
 
   test('poll, select and epoll_wait end with EINTR also under SA_RESTART', async () => {

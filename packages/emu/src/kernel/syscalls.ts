@@ -2,6 +2,7 @@ import {
   EACCES,
   EBADF,
   EFAULT,
+  EINTR,
   EINVAL,
   ENFILE,
   ENODEV,
@@ -70,8 +71,7 @@ export class Thread implements UserThread {
   close(fd: number): number {
     const file = this.process.files.remove(fd);
     if (file === undefined) return -EBADF;
-    this.process.put(file);
-    return 0;
+    return this.#run((task) => release(file, task));
   }
 
   dup(fd: number): number {
@@ -98,19 +98,21 @@ export class Thread implements UserThread {
   read(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep {
     const file = this.process.files.get(fd);
     if (file === undefined || !file.readable) return -EBADF;
-    if (file.ops.read === undefined) return -EINVAL;
+    const { read } = file.ops;
+    if (read === undefined) return -EINVAL;
     const error = this.#checkBuffer(buf, count);
     if (error < 0) return error;
-    return this.#transfer(file, file.ops.read, buf, count, o);
+    return this.#transfer(fd, file, read, buf, count, o);
   }
 
   write(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep {
     const file = this.process.files.get(fd);
     if (file === undefined || !file.writable) return -EBADF;
-    if (file.ops.write === undefined) return -EINVAL;
+    const { write } = file.ops;
+    if (write === undefined) return -EINVAL;
     const error = this.#checkBuffer(buf, count);
     if (error < 0) return error;
-    return this.#transfer(file, file.ops.write, buf, count, o);
+    return this.#transfer(fd, file, write, buf, count, o);
   }
 
   poll(fds: readonly PollFd[], timeoutMs: number, o?: Interruptible): MaySleep {
@@ -308,8 +310,12 @@ export class Thread implements UserThread {
     return count > INT_MAX && this.process.kernel.profile === 'chubb-2.6.11' ? -EINVAL : 0;
   }
 
-  /** read(2) and write(2) from where they know their file; it is held until they are over (P8). */
+  /**
+   * read(2) and write(2) from where they know their file, which they hold until they are over (P8). A restart after a
+   * signal is a new call: it does not find a descriptor that has been closed or reused meanwhile.
+   */
   #transfer(
+    fd: number,
     file: File,
     operation: (file: File, task: Task, buf: VirtualAddress, count: number) => Steps<number>,
     buf: VirtualAddress,
@@ -317,8 +323,13 @@ export class Thread implements UserThread {
     o: Interruptible | undefined,
   ): MaySleep {
     file.refs++;
+    let restarted = false;
     return this.#sleep(
-      (task) => operation.call(file.ops, file, task, buf, Math.min(count, MAX_RW_COUNT)),
+      (task) => {
+        if (restarted && this.process.files.get(fd) !== file) return failed(-EBADF);
+        restarted = true;
+        return operation.call(file.ops, file, task, buf, Math.min(count, MAX_RW_COUNT));
+      },
       o,
       () => this.process.put(file),
     );
@@ -333,8 +344,13 @@ export class Thread implements UserThread {
       over(result);
       process.leave();
     };
-    const result = process.kernel.machine.scheduler.run(task, () => call(task), abortSignal(o), done);
-    if (typeof result === 'number') done(result);
+    let result: MaySleep = -EINTR;
+    try {
+      result = process.kernel.machine.scheduler.run(task, () => call(task), abortSignal(o), done);
+    } finally {
+      // Also where a signal handler throws.
+      if (typeof result === 'number') done(result);
+    }
     return result;
   }
 
@@ -344,10 +360,13 @@ export class Thread implements UserThread {
     if (process.dead) return -ESRCH;
     const task = this.#idleTask();
     process.enter();
-    const result = process.kernel.machine.scheduler.run(task, () => call(task));
-    process.leave();
-    if (typeof result !== 'number') throw new Error('BUG: a system call that never sleeps went to sleep');
-    return result;
+    try {
+      const result = process.kernel.machine.scheduler.run(task, () => call(task));
+      if (typeof result !== 'number') throw new Error('BUG: a system call that never sleeps went to sleep');
+      return result;
+    } finally {
+      process.leave();
+    }
   }
 
   /** A task that is in no call that sleeps. */
@@ -361,6 +380,15 @@ export class Thread implements UserThread {
     this.tasks.push(task);
     return task;
   }
+}
+
+function* release(file: File, task: Task): Steps<number> {
+  yield* file.put(task);
+  return 0;
+}
+
+function* failed(error: number): Steps<number> {
+  return error;
 }
 
 /** What calls a sleeping call off; anything that is no AbortSignal never does. */

@@ -27,7 +27,7 @@ const HEADER_SIZE = 64;
 
 /** The part of /sys that shows PCI functions. */
 export class SysFs implements FileSystem {
-  readonly mountPoint = '/sys';
+  readonly mountPoint = 'sys';
   readonly #devs: PciDevs;
 
   constructor(devs: PciDevs) {

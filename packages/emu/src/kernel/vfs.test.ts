@@ -252,6 +252,37 @@ describe.each(PROFILES)('%s', (profile) => {
     expect(text(s, `${EDU}/enable`)).toBe('0\n');
   });
 
+  test('D13 pulling the device out ends reads of its interrupts with ENODEV in 6.1; in 2.6.11 nobody tells them', async () => {
+    const s = new Setup(profile, { devices: [new EduDevice()] });
+    const fd = s.open();
+    const reading = s.read(fd);
+    s.machine.pci.unplug('0000:00:04.0');
+    if (chubb) expect(await s.sleeps(reading)).toBe(true);
+    else expect(await reading).toBe(-19);
+    s.thread.exitGroup(0);
+    expect(await reading).toBe(chubb ? -4 : -19);
+  });
+
+  test.runIf(!chubb)('message vectors have files of their own for as long as they are allocated', async () => {
+    const s = new Setup(profile, { devices: [new EduDevice()] });
+    const { thread } = s;
+    const device = thread.usrPciOpen(0, 4, 0, 0xfff_ffffn);
+    expect(device).toBe(0);
+    expect(thread.usrPciIrqVectors(device, 1, 1, s.buf)).toBe(1);
+    const irq = s.count;
+    expect(text(s, `${EDU}/irq`)).toBe(`${irq}\n`);
+    expect(s.kernel.files.readdirSync(`${EDU}/msi_irqs`)).toEqual([`${irq}`]);
+    expect(text(s, `${EDU}/msi_irqs/${irq}`)).toBe('msi\n');
+    const fd = s.open(O_RDONLY, `/proc/irq/${irq}/irq`);
+    expect(fd).toBe(1);
+    expect(text(s, '/proc/interrupts')).toContain('   PCI-MSI 65536-edge      node\n');
+    thread.close(fd);
+    expect(thread.usrPciIrqVectors(device, 0, 0, s.buf)).toBe(0);
+    thread.close(device);
+    expect(s.open(O_RDONLY, `/proc/irq/${irq}/irq`)).toBe(-ENOENT);
+    expect(s.kernel.files.existsSync(`${EDU}/msi_irqs`)).toBe(false);
+  });
+
   test('S3 registers are mapped through /dev/mem; RAM is not', () => {
     const s = new Setup(profile, { devices: [new EduDevice()] });
     const fd = s.open(O_RDWR, '/dev/mem');

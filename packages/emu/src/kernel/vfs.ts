@@ -32,12 +32,15 @@ export interface Inode {
 
 /** A mounted file system. */
 export interface FileSystem {
-  /** Where it is mounted: `/proc`. */
+  /** The directory in the root that it is mounted on: `proc`. */
   readonly mountPoint: string;
   /** What it shows at this moment. */
   entries(): Iterable<DirectoryEntry>;
-  /** A file by the one path that names it directly, without a walk through directories: the usual case, and fast. */
-  lookup(path: string): Inode | undefined;
+  /**
+   * The usual case, and fast: what a path without detours leads to, or -errno. Undefined where a walk through the
+   * directories has to find out.
+   */
+  lookup(path: string): Inode | number | undefined;
 }
 
 const O_CREAT = 0o100;
@@ -53,7 +56,7 @@ export class Vfs {
   readonly #mounts: readonly FileSystem[];
   readonly #files: FileTable;
   readonly #profile: KernelProfile;
-  #tree: Tree | undefined = undefined;
+  #built: Tree | undefined = undefined;
 
   constructor(mounts: readonly FileSystem[], files: FileTable, profile: KernelProfile) {
     this.#mounts = mounts;
@@ -91,7 +94,7 @@ export class Vfs {
     }
     if (path === '') return -ENOENT;
     if (path.split('/').some((name) => name.length > NAME_MAX)) return -ENAMETOOLONG;
-    return this.#upToDate().walk(path);
+    return this.#tree.walk(path);
   }
 
   /** The files as node:fs shows them. Looking does not open: a line is not claimed by being looked at (D11). */
@@ -99,7 +102,7 @@ export class Vfs {
     readdirSync: (path) => {
       const inode = this.#see(path, 'scandir');
       if ((inode.mode & S_IFMT) !== S_IFDIR) throw new SystemError('ENOTDIR', 'scandir', { path });
-      return this.#upToDate().list(path);
+      return this.#tree.list(path);
     },
     readFileSync: (path) => {
       const inode = this.#see(path, 'open');
@@ -119,10 +122,11 @@ export class Vfs {
     return inode;
   }
 
-  #upToDate(): Tree {
-    this.#tree ??= new Tree();
-    for (const mount of this.#mounts) this.#tree.update(mount.mountPoint, mount.entries());
-    return this.#tree;
+  get #tree(): Tree {
+    this.#built ??= new Tree(() =>
+      this.#mounts.map((mount) => ({ name: mount.mountPoint, child: () => mount.entries() })),
+    );
+    return this.#built;
   }
 }
 
