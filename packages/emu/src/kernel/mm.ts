@@ -23,7 +23,7 @@ import { Backing, DeviceTarget, MemoryTarget, Vma, type VmOps } from './vma.ts';
 import { pageAlign, TASK_SIZE, VmaTree } from './vma-tree.ts';
 
 /** Between two pages of a pin: another thread gets in here where no lock keeps it out (UD5). */
-export const PIN: Step = step('U4.pin');
+const PIN: Step = step('U4.pin');
 
 /**
  * The address space of a process (struct mm_struct). Kernel code reaches user memory through it and nowhere else, so

@@ -26,7 +26,7 @@ export const RW = PROT_READ | PROT_WRITE;
 export const NOWHERE = virtualAddress(0);
 
 /** A device that does nothing by itself: tests put its addresses on the bus. */
-export class Probe implements DeviceModel {
+class Probe implements DeviceModel {
   readonly name = 'probe';
   readonly config = { vendorId: 0x1af4, deviceId: 1, classCode: 0xff0000, interruptPin: 1, msi: { vectors: 4 } };
   readonly bars = [{ size: PAGE_SIZE }];
@@ -48,7 +48,7 @@ export class Probe implements DeviceModel {
 }
 
 /** Lets the nth choice of a kind go wrong. */
-export class FailOnce implements Oracle {
+class FailOnce implements Oracle {
   readonly asksAtSteps = false;
   readonly #left = new Map<ChoiceTag, number>();
 

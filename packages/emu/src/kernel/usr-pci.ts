@@ -125,7 +125,7 @@ export function putInt64(mm: MmStruct, address: VirtualAddress, value: bigint): 
 }
 
 /** M7: where in its first page a region starts. */
-export function offsetInPage(virtaddr: bigint): number {
+function offsetInPage(virtaddr: bigint): number {
   return Number(virtaddr % BigInt(PAGE_SIZE));
 }
 
