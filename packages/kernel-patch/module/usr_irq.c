@@ -214,8 +214,11 @@ int usr_irq_claim(struct file *file, unsigned int irq)
 		return ret;
 	}
 
-	/* A level line would fire once more before a lazy mask takes effect. */
-	if (irq_get_trigger_type(irq) & IRQ_TYPE_LEVEL_MASK)
+	/*
+	 * Masked lazily, a level line would fire again at the end of each
+	 * interrupt, and that second one could be taken for a new assertion.
+	 */
+	if (irqd_is_level_type(irq_get_irq_data(irq)))
 		irq_set_status_flags(irq, IRQ_DISABLE_UNLAZY);
 
 	file->private_data = u;

@@ -32,7 +32,7 @@ static long usr_pci_pin_vma(struct usr_pci_map *m, struct vm_area_struct *vma,
 			    unsigned long start, unsigned long nr)
 {
 	bool to_device = m->direction == DMA_TO_DEVICE;
-	bool private = !(vma->vm_flags & VM_SHARED);
+	bool private = !(vma->vm_flags & VM_MAYSHARE);
 	unsigned int flags = FOLL_LONGTERM;
 
 	if (vma->vm_flags & (VM_IO | VM_PFNMAP))

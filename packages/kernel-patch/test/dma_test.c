@@ -216,15 +216,15 @@ static void ud8_fork_and_zero(void)
 	}
 	waitpid(pid, &status, 0);
 	memset(p, 5, PAGE);
-	CHECK(edu_dma(e, m.dmaaddr, PAGE, false));
+	CHECK(edu_dma(e, m.dmaaddr, PAGE - 1, false));
 	EQ(pci_munmap(fd, &m), 0);
 
 	m = mapping(q, PAGE, 2);
 	EQ(pci_mmap(fd, &m), 0);
-	CHECK(edu_dma(e, m.dmaaddr, PAGE, true));
+	CHECK(edu_dma(e, m.dmaaddr, PAGE - 1, true));
 	EQ(pci_munmap(fd, &m), 0);
 	EQ(q[0], 5);
-	EQ(q[PAGE - 1], 5);
+	EQ(q[PAGE - 2], 5);
 }
 
 static void ud6_dirty(void)
@@ -239,13 +239,13 @@ static void ud6_dirty(void)
 	memset(q, 0x42, PAGE);
 	m = mapping(q, PAGE, 1);
 	EQ(pci_mmap(fd, &m), 0);
-	CHECK(edu_dma(e, m.dmaaddr, PAGE, false));
+	CHECK(edu_dma(e, m.dmaaddr, PAGE - 1, false));
 	EQ(pci_munmap(fd, &m), 0);
 
 	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	m = mapping(p, PAGE, 2);
 	EQ(pci_mmap(fd, &m), 0);
-	CHECK(edu_dma(e, m.dmaaddr, PAGE, true));
+	CHECK(edu_dma(e, m.dmaaddr, PAGE - 1, true));
 	EQ(pci_munmap(fd, &m), 0);
 	munmap(p, PAGE);
 	EQ(pread(file, back, 64, 0), 64);

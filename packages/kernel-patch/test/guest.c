@@ -252,12 +252,26 @@ void edu_ack(struct edu *e)
 	(void)edu_read(e, EDU_IRQ_STATUS);
 }
 
-/* One transfer, polled. QEMU ends when a length leaves edu's buffer. */
+/*
+ * QEMU's I/O APIC does not look at a pin while its entry is set to edge, and
+ * Linux leaves it so while nobody has the line: what the pin was then comes as
+ * a false interrupt, or not at all. A toggle with the line open sets it right.
+ */
+void edu_settle(struct edu *e, int fd)
+{
+	edu_ack(e);
+	edu_raise(e);
+	edu_ack(e);
+	while (take_within(fd, 5) > 0)
+		;
+}
+
+/* One transfer, polled. QEMU ends when one reaches the last byte of edu's buffer. */
 bool edu_dma(struct edu *e, uint64_t bus, unsigned int len, bool to_ram)
 {
 	int ms;
 
-	if (len > PAGE || bus + len > EDU_MASK)
+	if (len >= PAGE || bus + len - 1 > EDU_MASK)
 		return false;
 	edu_write64(e, EDU_DMA_SRC, to_ram ? EDU_BUFFER : bus);
 	edu_write64(e, EDU_DMA_DST, to_ram ? bus : EDU_BUFFER);

@@ -72,6 +72,7 @@ void edu_write64(struct edu *e, unsigned int reg, uint64_t value);
 void edu_raise(struct edu *e);
 void edu_ack(struct edu *e);
 bool edu_dma(struct edu *e, uint64_t bus, unsigned int len, bool to_ram);
+void edu_settle(struct edu *e, int fd);	/* the line low, its file empty */
 int edu_line(const struct edu *e);	/* sysfs: the INTx line */
 bool bus_master(const struct edu *e);
 int sysfs_write(const char *path, const char *text);

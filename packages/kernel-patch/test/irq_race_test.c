@@ -22,10 +22,10 @@ static void start(int flags)
 {
 	CHECK(pci_open(e, EDU_MASK) >= 0);
 	edu_map(e);
-	edu_ack(e);
 	line = edu_line(e);
 	irq_fd = irq_open(line, flags);
 	CHECK(irq_fd >= 0);
+	edu_settle(e, irq_fd);
 }
 
 static int rounds(int n)
@@ -125,6 +125,7 @@ static void *read_many(void *unused)
 
 static void many_readers(int flags)
 {
+	struct timespec now, end;
 	pthread_t t[4];
 	long before, n = 0, all;
 	int i;
@@ -133,10 +134,13 @@ static void many_readers(int flags)
 	before = interrupts(line);
 	for (i = 0; i < 4; i++)
 		pthread_create(&t[i], NULL, read_many, NULL);
-	for (i = 0; i < rounds(2000); i++) {
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += 2;
+	do {
 		edu_raise(e);
 		sched_yield();
-	}
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec < end.tv_sec);
 	stop = true;
 	for (i = 0; i < 4; i++) {
 		while (pthread_tryjoin_np(t[i], NULL)) {
@@ -284,7 +288,12 @@ static void kill_anywhere(void)
 		}
 		CHECK(fd >= 0);
 		line = edu_line(e);
-		irq_fd = irq_open(line, O_RDONLY);
+		irq_fd = -EBUSY;
+		for (int wait = 0; wait < 300 && irq_fd == -EBUSY; wait++) {
+			if (wait)
+				sleep_ms(10);
+			irq_fd = irq_open(line, O_RDONLY);
+		}
 		CHECK(irq_fd >= 0);
 		close(irq_fd);
 		close(fd);
@@ -316,8 +325,9 @@ static void *map_unmap(void *arg)
 		if (rand_r(&seed) % 8 == 0)
 			m.virtaddr = rand_r(&seed);
 		if (pci_mmap(shared_fd, &m) == 0) {
-			if (rand_r(&seed) % 4)
-				EQ(pci_munmap(shared_fd, &m), 0);
+			if (rand_r(&seed) % 4 &&
+			    pci_munmap(shared_fd, &m) != 0)
+				CHECK(stop);
 		} else {
 			m.dmaaddr = (uint64_t)rand_r(&seed) * PAGE;
 			pci_munmap(shared_fd, &m);

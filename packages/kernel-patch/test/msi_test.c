@@ -159,6 +159,8 @@ static void remove_and_rescan(bool msi)
 		EQ(pci_irq_vectors(fd, 1, 1, &irq), 1);
 	f = irq_open(irq, O_RDONLY);
 	CHECK(f >= 0);
+	edu_map(e);
+	edu_settle(e, f);
 	EQ(pci_mmap(fd, &m), 0);
 	EQ(pci_get_consistent(fd, PAGE, (void **)&c, &dma), 0);
 	pthread_create(&thread, NULL, reader, &f);
@@ -168,6 +170,7 @@ static void remove_and_rescan(bool msi)
 	EQ(sysfs_write(path, "1"), 1);
 	pthread_join(thread, &ret);
 	EQ((long)ret, -EIO);
+	m.nents = 8;
 	EQ(pci_mmap(fd, &m), -ENODEV);
 	EQ(pci_munmap(fd, &m), -ENODEV);
 	EQ(pci_get_consistent(fd, PAGE, (void **)&c, &dma), -ENODEV);
@@ -185,6 +188,7 @@ static void remove_and_rescan(bool msi)
 	edu_map(e);
 	edu_ack(e);
 	f = irq_open(edu_line(e), O_RDONLY);
+	edu_settle(e, f);
 	edu_raise(e);
 	EQ(take_within(f, LONG_MS), 1);
 }
@@ -205,6 +209,8 @@ static void intx_survives_close(void)
 
 	f = irq_open(line, O_RDONLY);
 	CHECK(f >= 0);
+	edu_map(e);
+	edu_settle(e, f);
 	close(fd);
 	EQ(take_nonblock(f), -EAGAIN);
 	EQ(irq_open(line, O_RDONLY), -EBUSY);
