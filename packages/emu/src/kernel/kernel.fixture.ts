@@ -27,7 +27,7 @@ export class Setup {
   readonly buf: VirtualAddress;
 
   constructor(profile: KernelProfile, o: MachineOptions = {}) {
-    this.machine = new Machine({ ...o, kernel: profile });
+    this.machine = new Machine({ comm: 'driver', ...o, kernel: profile });
     this.thread = this.machine.kernel.process.thread;
     this.buf = memory(this.thread);
   }

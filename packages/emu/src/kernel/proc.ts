@@ -59,7 +59,7 @@ export class ProcFs implements FileSystem {
     }
   }
 
-  /** 2.6.11 puts the directory of an action called `irq` before the file of that name (D10); 6.1 refuses to make it. */
+  /** 2.6.11 puts the directory of an action called `irq` before the file of that name (D10). */
   #irqFile(desc: IrqDesc): Inode {
     const shadowed = this.#kernel.profile === 'chubb-2.6.11' && desc.actions.some(({ name }) => name === 'irq');
     return shadowed ? directory : new IrqInode(this.#kernel, desc.irq);
