@@ -1,1 +1,1 @@
-export * from './edu/index.ts';
+export { Edu, type EduOptions, eduDriver, type OperationOptions } from './edu/index.ts';

@@ -1,5 +1,12 @@
-import { bindDriver, type KernelProfile, SystemError, userModeBackend } from '@usrdrv/core';
-import { type ChoiceTag, calm, EduDevice, Machine, type Oracle } from '@usrdrv/emu';
+import {
+  bindDriver,
+  type KernelProfile,
+  PCI_COMMAND,
+  PCI_COMMAND_MASTER,
+  SystemError,
+  userModeBackend,
+} from '@usrdrv/core';
+import { type ChoiceTag, calm, EduDevice, emulated, Machine, type Oracle } from '@usrdrv/emu';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { eduDriver } from './driver.ts';
@@ -260,6 +267,33 @@ describe.each(kernels)('on $kernel, msi $msi', (on) => {
   });
 });
 
+describe.each([
+  { machine: 'an 8259', options: { interrupts: '8259' } },
+  { machine: 'an 8259 and the kernel of 2005', options: { interrupts: '8259', kernel: 'chubb-2.6.11' } },
+  { machine: 'one processor', options: { processors: 1 } },
+  { machine: 'no IOMMU, and more memory than 28 bits reach', options: { iommu: false, memory: 2 ** 32 } },
+  { machine: 'no IOMMU and the kernel of 2005', options: { iommu: false, kernel: 'chubb-2.6.11' } },
+] as const)('on a machine with $machine', ({ options }) => {
+  test('a page goes to the device and comes back, from consistent and from user memory', async () => {
+    using backend = emulated({ ...options, devices: [new EduDevice()] });
+    using bindings = await bindDriver(backend, eduDriver());
+    const [binding] = bindings.bound;
+    if (binding === undefined) throw bindings.failed[0]?.error;
+    const { instance: edu, device } = binding;
+    const bytes = pattern(4096);
+    await edu.write(0, bytes);
+    expect(await edu.read(0, 4096)).toEqual(bytes);
+    using memory = device.dma.allocUser(3 * 4096);
+    const part = memory.subarray(1000, 5096);
+    await edu.copyFromDevice(0, part);
+    expect(part.bytes).toEqual(bytes);
+    part.bytes.reverse();
+    await edu.copyToDevice(0, part);
+    expect(await edu.read(0, 4096)).toEqual(bytes.reverse());
+    expect(backend.machine.dmaDebug.reports.map(String)).toEqual([]);
+  });
+});
+
 describe('removal', () => {
   test('rejects what is pending and what queues, and gives the line and the device back', async () => {
     const { edu, backend, binding, machine } = await start();
@@ -299,6 +333,19 @@ describe('removal', () => {
       if (results.every((result) => result === 'fulfilled')) break;
       expect(turns).toBeLessThan(200);
     }
+  });
+
+  test('of the driver alone leaves the device open, and off the bus', async () => {
+    const { edu, dma, binding, device, machine, backend } = await start();
+    using memory = dma.allocUser(8192);
+    const operations = [edu.copyFromDevice(0, memory.subarray(2048, 6144)), edu.factorial(3)].map(outcome);
+    await backend.clock.sleep(100);
+    edu.remove();
+    expect(await Promise.all(operations)).toEqual(['ECANCELED', 'ECANCELED']);
+    await backend.clock.sleep(500);
+    expect(binding.device.config.read16(PCI_COMMAND) & PCI_COMMAND_MASTER).toBe(0);
+    expect(machine.dmaDebug.reports.map(String)).toEqual([]);
+    expect(device.errors).toEqual([]);
   });
 
   test('leaves a device that was busy to the next driver, which waits for it', async () => {

@@ -210,13 +210,16 @@ export class Edu implements Disposable {
     if (this.#removed) throw this.#error('EBADF', name, 'the driver has been removed');
     await this.#mutex.lock(signal);
     try {
+      this.#checkBound(name);
       if (this.#lost) throw this.#error('ENODEV', name, 'the device was lost');
       const deadline = this.#clock.now() + BigInt(Math.ceil(timeoutMs * 1e6));
       const turn: Turn = { name, deadline, wait: signal === undefined ? {} : { signal } };
       if (this.#stopped) await this.#restart(turn);
       return await run(turn);
     } catch (error) {
-      throw this.#removed ? this.#error('ECANCELED', name, 'the driver was removed') : error;
+      // Whatever it ran into when the driver was removed meanwhile.
+      this.#checkBound(name);
+      throw error;
     } finally {
       this.#mutex.unlock();
     }
@@ -241,18 +244,19 @@ export class Edu implements Disposable {
   /** One DMA. */
   async #transfer(
     direction: 'toDevice' | 'fromDevice',
-    memory: BusAddress,
+    address: BusAddress,
     length: number,
     offset: number,
     turn: Turn,
   ): Promise<void> {
     if (length === 0) return;
-    const last = memory + BigInt(length) - 1n;
+    this.#checkBound(turn.name);
+    const last = address + BigInt(length) - 1n;
     if (last > DMA_MASK) throw this.#error('EIO', turn.name, `bus address 0x${last.toString(16)} is beyond 28 bits`);
     const { dmaSource, dmaDestination, dmaCount, dmaCommand } = this.#registers;
     const buffer = BigInt(BUFFER_ADDRESS + offset);
-    dmaSource.write(direction === 'toDevice' ? memory : buffer);
-    dmaDestination.write(direction === 'toDevice' ? buffer : memory);
+    dmaSource.write(direction === 'toDevice' ? address : buffer);
+    dmaDestination.write(direction === 'toDevice' ? buffer : address);
     dmaCount.write(length);
     dmaCommand.write({ run: true, direction, interruptWhenDone: true });
     await this.#completion(DMA_DONE, turn);
@@ -304,6 +308,7 @@ export class Edu implements Disposable {
       this.#present(this.#registers.interruptStatus.read());
       if (this.#msLeft(turn) === 0) throw this.#error('ETIMEDOUT', turn.name, 'the device is still busy');
       await this.#clock.sleep(RECOVERY_MS, turn.wait);
+      this.#checkBound(turn.name);
     }
     this.#silence();
     const { config } = this.#device;
@@ -341,8 +346,8 @@ export class Edu implements Disposable {
     if (edu !== EDU || major !== 1) throw this.#error('ENODEV', 'probe', 'no edu device of version 1');
     const probe = 0x5aa5_0ff0;
     liveness.write(probe);
-    if (this.#present(liveness.read()) !== ALL_ONES - probe)
-      throw this.#error('EIO', 'probe', 'the device does not answer');
+    const answer = this.#present(liveness.read());
+    if (answer !== ALL_ONES - probe) throw this.#error('EIO', 'probe', 'the device does not answer');
   }
 
   /** All ones is what the bus reads where nobody answers; the identification tells whether it is that. */
@@ -351,6 +356,11 @@ export class Edu implements Disposable {
       throw this.#error('ENODEV', 'mmio', 'the device does not answer');
     }
     return value;
+  }
+
+  /** @throws SystemError ECANCELED the driver has been removed while the operation was pending */
+  #checkBound(operation: string): void {
+    if (this.#removed) throw this.#error('ECANCELED', operation, 'the driver was removed');
   }
 
   #msLeft({ deadline }: Turn): number {
