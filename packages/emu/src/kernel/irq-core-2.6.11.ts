@@ -142,6 +142,11 @@ export class IrqCore2611 implements IrqCore {
     end(desc);
   }
 
+  forgetEdge(irq: number): void {
+    const desc = this.#descs[irq];
+    if (desc !== undefined) desc.status &= ~IRQ_PENDING;
+  }
+
   allocMsi(): undefined {
     return undefined;
   }

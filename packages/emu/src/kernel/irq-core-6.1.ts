@@ -76,15 +76,23 @@ export class IrqCore61 implements IrqCore {
     if (desc.actions.length === 0) {
       desc.depth = 1;
       desc.status |= IRQ_DISABLED;
+      desc.unlazy = false;
       desc.chip.mask(irq);
     }
     while ((desc.status & IRQ_INPROGRESS) !== 0) yield CPU_RELAX;
   }
 
-  /** Lazy: only marked; the line fires once more and is masked then. */
+  /** Lazy unless told otherwise: only marked; the line fires once more and is masked then. */
   disableNosync(irq: number): void {
     const desc = this.#descs[irq];
-    if (desc !== undefined && desc.depth++ === 0) desc.status |= IRQ_DISABLED;
+    if (desc === undefined || desc.depth++ > 0) return;
+    desc.status |= IRQ_DISABLED;
+    if (desc.unlazy) desc.chip.mask(irq);
+  }
+
+  forgetEdge(irq: number): void {
+    const desc = this.#descs[irq];
+    if (desc !== undefined) desc.status &= ~IRQ_PENDING;
   }
 
   enable(irq: number): void {

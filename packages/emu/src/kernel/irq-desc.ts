@@ -42,6 +42,8 @@ export class IrqDesc {
   /** How many disables are not yet undone. */
   depth = 1;
   readonly actions: IrqAction[] = [];
+  /** 6.1: disabling masks at the controller at once, not when the line fires again (IRQ_DISABLE_UNLAZY). */
+  unlazy = false;
   /** Interrupts since the last check for spurious ones, and how many of them nobody handled (I6). */
   irqCount = 0;
   irqsUnhandled = 0;
@@ -81,6 +83,8 @@ export interface IrqCore {
   handle(cpu: Cpu, irq: number): Steps<void> | undefined;
   desc(irq: number): IrqDesc | undefined;
   descs(): Iterable<IrqDesc>;
+  /** Drops an edge that is held back for a later resend: whoever claims the line now did not wait for it (D9). */
+  forgetEdge(irq: number): void;
   /** Interrupt numbers for so many message vectors, in a row; undefined where they run out. */
   allocMsi(count: number): number[] | undefined;
   freeMsi(irqs: readonly number[]): void;

@@ -42,6 +42,11 @@ export class ChubbIrqFile implements FileOperations {
     private readonly trace: TraceLog,
   ) {}
 
+  /** Claims the line under the command's name, whatever it is (D10). 0 or -errno. */
+  claim(comm: string): number {
+    return this.core.request(this.desc.irq, { handler: this.handler, flags: 0, name: comm, devId: this });
+  }
+
   readonly handler = function* (this: ChubbIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
     yield H1;
     this.core.disableNosync(irq);

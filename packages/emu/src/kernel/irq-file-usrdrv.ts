@@ -34,6 +34,9 @@ const POLL_WAIT = step('poll_wait');
 
 const READABLE = POLLIN | POLLRDNORM;
 
+/** Entries of /proc/irq/N, and what is no name. */
+const TAKEN = ['', '.', '..', 'irq', 'affinity_hint', 'node', 'smp_affinity', 'spurious'];
+
 /**
  * An open /proc/irq/N/irq with the fixed algorithm (P, profile usrdrv-6.1): one lock guards {count, masked}; the handler
  * masks once and counts; whoever is about to sleep, to poll or to say EAGAIN arms the line and then looks again.
@@ -51,6 +54,17 @@ export class UsrdrvIrqFile implements FileOperations {
     readonly desc: IrqDesc,
     private readonly trace: TraceLog,
   ) {}
+
+  /** Claims the line, under a name that can stand as a directory beside the line's other entries (D10). 0 or -errno. */
+  claim(comm: string): number {
+    const { irq } = this.desc;
+    const name = TAKEN.includes(comm) ? `${comm}!` : comm.replaceAll('/', '!');
+    this.core.forgetEdge(irq);
+    const error = this.core.request(irq, { handler: this.handler, flags: 0, name, devId: this });
+    // Masked lazily, a level line would fire again at the end of each interrupt.
+    if (error === 0) this.desc.unlazy = this.desc.level;
+    return error;
+  }
 
   readonly handler = function* (this: UsrdrvIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
     yield HANDLER_LOCK;
@@ -129,6 +143,7 @@ export class UsrdrvIrqFile implements FileOperations {
 
   *release(): Steps<void> {
     yield* this.core.free(this.desc.irq, this);
+    this.core.forgetEdge(this.desc.irq);
   }
 
   /** The device is gone: wakes everyone, and every later read finds out (D13). */

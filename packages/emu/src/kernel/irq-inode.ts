@@ -3,7 +3,7 @@ import type { Oracle } from '../explore/oracle.ts';
 import type { TraceLog } from '../trace/log.ts';
 import { S_IFREG } from './dentry.ts';
 import type { FileOperations } from './file.ts';
-import { IRQ_PENDING, IRQ_REPLAY, type IrqCore } from './irq-desc.ts';
+import type { IrqCore } from './irq-desc.ts';
 import { ChubbIrqFile } from './irq-file-chubb.ts';
 import { UsrdrvIrqFile } from './irq-file-usrdrv.ts';
 import { type Steps, step } from './step.ts';
