@@ -1,4 +1,4 @@
-import { POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDNORM } from '@usrdrv/core';
+import { EFAULT, EINVAL, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDNORM, type PollFd } from '@usrdrv/core';
 import type { Timer, VirtualClock } from '../machine/clock.ts';
 import type { File, PollTable } from './file.ts';
 import { ERESTARTNOHAND } from './scheduler.ts';
@@ -12,11 +12,26 @@ const DEFAULT_POLLMASK = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 
 const NANOSECONDS_IN_MS = 1_000_000;
 
-/** What poll(2) is asked about one descriptor, and what it found. */
+/** What poll(2) is asked about one descriptor, and what it found: the kernel's copy of the caller's entry. */
 export interface PollRequest {
+  readonly entry: PollFd;
   readonly fd: number;
   readonly events: number;
   revents: number;
+}
+
+/** Copies the list in: EINVAL where it is longer than `limit`, EFAULT where something in it is no entry to write to. */
+export function pollRequests(fds: readonly PollFd[], limit: number): PollRequest[] | number {
+  if (!Array.isArray(fds)) return -EFAULT;
+  if (fds.length > limit) return -EINVAL;
+  const requests: PollRequest[] = [];
+  for (const entry of fds as readonly PollFd[]) {
+    if (typeof entry !== 'object' || entry === null || Object.isFrozen(entry)) return -EFAULT;
+    const { fd, events } = entry;
+    if (!Number.isInteger(fd) || !Number.isInteger(events)) return -EFAULT;
+    requests.push({ entry, fd, events: events & 0xffff, revents: 0 });
+  }
+  return requests;
 }
 
 /** A timeout as virtual nanoseconds; undefined waits for ever, as a time does that no clock will reach. */
