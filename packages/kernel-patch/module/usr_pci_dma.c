@@ -127,6 +127,17 @@ err_free:
 	return ERR_PTR(ret);
 }
 
+static int usr_pci_build_sgt(struct usr_pci *p, struct usr_pci_map *m,
+			     const struct usr_pci_mapping *arg)
+{
+	unsigned int max_segment = dma_get_max_seg_size(&p->pdev->dev);
+
+	return sg_alloc_table_from_pages_segment(&m->sgt, m->pages, m->nr_pages,
+						 arg->virtaddr & ~PAGE_MASK,
+						 arg->size, max_segment,
+						 GFP_KERNEL_ACCOUNT);
+}
+
 /* What the device sees of @m, for the caller; the array is the caller's. */
 static struct usr_pci_sg *usr_pci_list_map(struct usr_pci_map *m)
 {
@@ -222,10 +233,7 @@ static long usr_pci_do_mmap(struct usr_pci *p,
 		return PTR_ERR(m);
 	ret = usr_pci_pin(m, arg.virtaddr & PAGE_MASK);
 	if (!ret)
-		ret = sg_alloc_table_from_pages_segment(&m->sgt, m->pages,
-			m->nr_pages, arg.virtaddr & ~PAGE_MASK, arg.size,
-			dma_get_max_seg_size(&p->pdev->dev),
-			GFP_KERNEL_ACCOUNT);
+		ret = usr_pci_build_sgt(p, m, &arg);
 	if (!ret)
 		ret = usr_pci_map(p, m);
 	if (ret) {

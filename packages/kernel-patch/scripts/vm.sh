@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced: kernels, an initramfs and a machine to run them in. Everything that is
+# built goes to $vm_cache, under a key of what it is built from.
+
+vm_package=$(cd "$here/.." && pwd)
+vm_cache=${XDG_CACHE_HOME:-$HOME/.cache}/usrdrv
+vm_source=/usr/src/linux-source-6.1.tar.xz
+vm_debs='linux-source-6.1 linux-headers-amd64 gcc make flex bison libelf-dev
+libssl-dev bc cpio kmod xz-utils patch busybox-static qemu-system-x86 libc6-dev'
+
+vm_require() {
+	mkdir -p "$vm_cache"
+	missing=
+	for deb in $vm_debs; do
+		dpkg-query -W -f '${Status}' "$deb" 2>/dev/null |
+			grep -q 'ok installed' || missing="$missing $deb"
+	done
+	if [ -z "$missing" ]; then
+		return
+	fi
+	if [ "$(id -u)" -ne 0 ]; then
+		echo "install first:$missing" >&2
+		exit 1
+	fi
+	echo "# installing$missing"
+	{
+		apt-get update
+		DEBIAN_FRONTEND=noninteractive apt-get install -y \
+			--no-install-recommends $missing
+	} >"$vm_cache/apt.log" 2>&1 || {
+		tail -n 20 "$vm_cache/apt.log" >&2
+		exit 1
+	}
+}
+
+vm_key() {
+	sha256sum | cut -c 1-16
+}
+
+# vm_patched_kernel CONFIG...: prints the path of the kernel image.
+vm_patched_kernel() {
+	key=$({
+		dpkg-query -W -f '${Version}\n' linux-source-6.1
+		for config in "$@"; do
+			cat "$vm_package/config/$config"
+		done
+		cat "$vm_package"/patches/linux-6.1/*.patch
+	} | vm_key)
+	image=$vm_cache/linux-6.1-$key
+	if [ ! -e "$image" ]; then
+		vm_build_kernel "$image" "$@" >"$vm_cache/build.log" 2>&1 || {
+			tail -n 40 "$vm_cache/build.log" >&2
+			exit 1
+		}
+	fi
+	echo "$image"
+}
+
+# vm_build_kernel IMAGE CONFIG...
+vm_build_kernel() {
+	image=$1
+	shift
+	echo "# building $image, which takes 5 minutes on two processors, 15 with debug.config" >&3
+	build=$(mktemp -d "$vm_cache/build-XXXXXX")
+	tar -C "$build" -xf "$vm_source" --strip-components 1
+	for file in "$vm_package"/patches/linux-6.1/*.patch; do
+		patch -d "$build" -p1 --fuzz 0 <"$file" || return
+	done
+	make -C "$build" -s tinyconfig || return
+	for config in "$@"; do
+		cat "$vm_package/config/$config"
+	done >"$build/fragment"
+	(cd "$build" && scripts/kconfig/merge_config.sh -m .config fragment) || return
+	make -C "$build" -s olddefconfig || return
+	# What the fragments ask for and Kconfig does not grant.
+	grep '=y$' "$build/fragment" | while read -r option; do
+		grep -qx "$option" "$build/.config" || {
+			echo "$option: not granted"
+			exit 1
+		}
+	done || return
+	make -C "$build" -s -j"$(nproc)" bzImage || return
+	cp "$build/arch/x86/boot/bzImage" "$image.new"
+	mv "$image.new" "$image"
+	rm -rf "$build"
+}
+
+vm_stock_release() {
+	apt-cache depends linux-headers-amd64 |
+		sed -n 's/.*Depends: linux-headers-\(6\.1\.0-.*\)/\1/p' | head -n 1
+}
+
+# vm_stock_kernel: prints the path of Debian's image, unpacked, not installed.
+vm_stock_kernel() {
+	release=$(vm_stock_release)
+	image=$vm_cache/vmlinuz-$release
+	if [ ! -e "$image" ]; then
+		rm -rf "$vm_cache/stock"
+		mkdir -p "$vm_cache/stock"
+		(
+			cd "$vm_cache/stock"
+			apt-get download "linux-image-$release"
+			dpkg-deb -x ./*.deb .
+		) >"$vm_cache/apt.log" 2>&1 || {
+			tail -n 20 "$vm_cache/apt.log" >&2
+			exit 1
+		}
+		mv "$vm_cache/stock/boot/vmlinuz-$release" "$image"
+		rm -rf "$vm_cache/stock"
+	fi
+	echo "$image"
+}
+
+# vm_module: prints the path of the module, built against Debian's headers.
+vm_module() {
+	release=$(vm_stock_release)
+	make -s -C "$vm_package/module" O="$vm_cache/module" \
+		KDIR="/usr/src/linux-headers-$release" >"$vm_cache/build.log" 2>&1 || {
+		cat "$vm_cache/build.log" >&2
+		exit 1
+	}
+	echo "$vm_cache/module/usrdrv.ko"
+}
+
+# vm_initramfs [MODULE]: busybox, the tests, and the module; prints its path.
+vm_initramfs() {
+	root=$vm_cache/initramfs
+	rm -rf "$root"
+	mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/modules"
+	cp /bin/busybox "$root/bin/"
+	cp "$vm_package/test/init" "$root/init"
+	chmod 755 "$root/init"
+	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread \
+		-I"$vm_package/module/include/uapi" -o "$root/bin/test" \
+		"$vm_package"/test/*.c >&2
+	for module in "$@"; do
+		cp "$module" "$root/modules/"
+	done
+	(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$root.cpio.gz"
+	echo "$root.cpio.gz"
+}
+
+# vm_boot KERNEL INITRD MEMORY SECONDS APPEND IOMMU: the console on stdout.
+vm_boot() {
+	timeout --foreground -k 5 "$4" qemu-system-x86_64 -M q35,accel=tcg \
+		-smp 2 -m "$3" $6 -nodefaults -no-reboot -display none \
+		-serial stdio -device pcie-root-port,id=rp0 \
+		-device virtio-serial-pci -device edu -device edu \
+		-kernel "$1" -initrd "$2" \
+		-append "console=ttyS0 panic=-1 usrdrv.test=\"${TEST:-*}\" $5" \
+		</dev/null 2>/dev/null | tr -d '\r' || true
+}
+
+# vm_splats CONSOLE: what no healthy kernel prints, with what follows it.
+vm_splats() {
+	grep -aE -A 25 'WARNING: |BUG: |Oops|Kernel panic|Call Trace|INFO: task|unreferenced object|UBSAN|possible recursive|DMA-API: (.*device driver|.*error)|proc_dir_entry .* already' "$1" |
+		grep -avE 'Spectre|RETBleed' | head -n 80
+}
