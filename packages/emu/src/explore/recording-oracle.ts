@@ -1,0 +1,88 @@
+import type { KernelProfile } from '@usrdrv/core';
+import type { ChoiceTag, Oracle } from './oracle.ts';
+import { formatToken, type Tape } from './token.ts';
+
+/** A choice that was not the calm one. */
+export interface TakenChoice {
+  /** Its position in the run, from 0. */
+  readonly at: number;
+  /** Which way was taken, > 0. */
+  readonly way: number;
+  readonly tag: ChoiceTag;
+  /** The kernel step at which it was asked, where it was at one. */
+  readonly step: string | undefined;
+}
+
+/**
+ * An oracle that writes down what it was asked and how it chose, so that the run can be had again. Every kind asks at
+ * kernel steps too, so positions mean the same whoever chose.
+ *
+ * One oracle is for one run: a machine that goes on with another's starts in the middle of its plan.
+ */
+export abstract class RecordingOracle implements Oracle {
+  readonly asksAtSteps = true;
+  /** What was asked, by position; and out of how many ways. */
+  readonly tags: ChoiceTag[] = [];
+  readonly ways: number[] = [];
+  /** What was not calm, in order. */
+  readonly taken: TakenChoice[] = [];
+  /** After so many choices, {@link choose} throws: what runs for ever ends. */
+  limit = Number.POSITIVE_INFINITY;
+
+  /** The way to take: cut to n - 1 where it is more. */
+  protected abstract decide(tag: ChoiceTag, step: string | undefined): number;
+
+  /** @throws ChoiceLimitError */
+  choose(n: number, tag: ChoiceTag, step?: string): number {
+    const at = this.tags.length;
+    if (at >= this.limit) throw new ChoiceLimitError(this.limit);
+    const way = Math.min(this.decide(tag, step), n - 1);
+    this.tags.push(tag);
+    this.ways.push(n);
+    if (way > 0) this.taken.push({ at, way, tag, step });
+    return way;
+  }
+
+  /** How many choices were asked. */
+  get asked(): number {
+    return this.tags.length;
+  }
+
+  /** What was not calm, as a tape. */
+  get tape(): Tape {
+    return new Map(this.taken.map(({ at, way }) => [at, way]));
+  }
+
+  /**
+   * The run so far as a token: `emu1:usrdrv-6.1:transfer:1-10.2`.
+   * @param scenario what the run is one of, by its name
+   * @throws RangeError a name that no token can hold
+   */
+  token(kernel: KernelProfile, scenario = 'machine'): string {
+    return formatToken({ kernel, scenario, tape: this.tape });
+  }
+
+  /** What was not calm, in words, one a line: `alloc.fail: the 3rd`. */
+  describe(): string[] {
+    return this.taken.map(({ at, way, tag, step }) => {
+      let nth = 0;
+      for (let before = 0; before <= at; before++) if (this.tags[before] === tag) nth++;
+      const which = way === 1 ? '' : ` = ${way}`;
+      return `${tag}${which}: the ${ordinal(nth)} time${step === undefined ? '' : `, at step ${step}`}`;
+    });
+  }
+}
+
+/** The run asked for more choices than it was allowed. */
+export class ChoiceLimitError extends Error {
+  override readonly name = 'ChoiceLimitError';
+  constructor(limit: number) {
+    super(`the run did not end within ${limit} choices`);
+  }
+}
+
+function ordinal(n: number): string {
+  const teens = n % 100 >= 11 && n % 100 <= 13;
+  const suffix = teens ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${suffix}`;
+}
