@@ -105,11 +105,11 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
   });
 
   test.each([
-    [[], ['raise', 'mask', 'count', 'read', 'acknowledge', 'unmask']],
-    [['--msi'], ['message', 'count', 'read', 'acknowledge']],
+    [[], ['raise', 'mask', 'count', 'wake', 'read', 'acknowledge', 'unmask']],
+    [['--msi'], ['message', 'count', 'wake', 'read', 'acknowledge']],
     [
       ['--kernel', 'chubb-2.6.11'],
-      ['raise', 'mask', 'count', 'read', 'acknowledge', 'unmask'],
+      ['raise', 'mask', 'count', 'wake', 'read', 'acknowledge', 'unmask'],
     ],
   ])('demo edu %j shows the life of the first interrupts', async (args, kinds) => {
     const { code, stdout } = await usrdrv(['demo', 'edu', ...args]);

@@ -54,6 +54,7 @@ export class ChubbIrqFile implements FileOperations {
     this.count++;
     if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
     yield H3;
+    if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
     this.wait.wakeUp(READABLE);
     return IRQ_HANDLED;
   }.bind(this);

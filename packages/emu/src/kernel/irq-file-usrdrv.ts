@@ -78,6 +78,7 @@ export class UsrdrvIrqFile implements FileOperations {
     if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
     this.#lock.release(cpu);
     yield HANDLER_WAKE;
+    if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
     this.wait.wakeUp(READABLE);
     return IRQ_HANDLED;
   }.bind(this);
