@@ -104,7 +104,8 @@ export class PollQueues implements PollTable {
     this.#wanted = wanted;
     file.refs++;
     const mask = yield* file.ops.poll(file, this.task, this.register ? this : undefined);
-    yield* file.put(this.task);
+    if (file.refs > 1) file.refs--;
+    else yield* file.put(this.task);
     return mask;
   }
 
