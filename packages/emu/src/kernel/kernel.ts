@@ -120,6 +120,7 @@ export class EmulatedKernel implements UserModeKernel {
     for (const irq of new Set([...dev.msiIrqs, dev.irq])) {
       for (const { devId } of irqs.desc(irq)?.actions ?? []) if (devId instanceof UsrdrvIrqFile) devId.remove();
     }
+    this.usrPci.unplugged(dev);
     scheduler.settle();
   }
 

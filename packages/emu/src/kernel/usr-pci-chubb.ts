@@ -177,6 +177,9 @@ export class UsrPciChubb implements UsrPci {
     this.#names.delete(dev);
   }
 
+  /** Nobody is told in the posted patch: whoever has it open goes on with what is no longer there. */
+  unplugged(): void {}
+
   *#getConsistent(
     { dma }: MapList,
     mm: MmStruct,

@@ -2,6 +2,7 @@ import {
   EBUSY,
   EFAULT,
   EINVAL,
+  ENODEV,
   ENOENT,
   ENOMEM,
   ENOSPC,
@@ -72,7 +73,7 @@ describe('usr_pci_irq_vectors', () => {
     expect(call(1, 1)).toBe(1);
   });
 
-  test('closing the device frees them; one whose irq file is open goes when that is closed', () => {
+  test('closing the device frees them; one whose irq file is open fails its readers, and goes when that is closed', async () => {
     const m = new UsrPciMachine('usrdrv-6.1');
     const irqs = m.memory();
     const vectors = (fd: number): number[] => {
@@ -82,8 +83,9 @@ describe('usr_pci_irq_vectors', () => {
     const fd = m.open();
     const first = vectors(fd);
     const file = m.thread.open(`/proc/irq/${first[0]}/irq`, O_RDONLY);
+    const reader = m.thread.read(file, irqs, 4);
     m.thread.close(fd);
-    m.probe.bus?.raiseInterrupt();
+    expect(await reader).toBe(-ENODEV);
     const again = m.open();
     const second = vectors(again);
     expect(second).not.toContain(first[0]);

@@ -6,10 +6,11 @@ import {
   EIO,
   EMFILE,
   ENFILE,
+  ENODEV,
   ENOENT,
   ENOMEM,
-  ENOSPC,
   EPERM,
+  O_ACCMODE,
   PAGE_SIZE,
   type VirtualAddress,
   virtualAddress,
@@ -20,7 +21,6 @@ import type { PciFunction } from '../machine/pci-function.ts';
 import type { File, FileOperations } from './file.ts';
 import type { MmStruct } from './mm.ts';
 import type { PciDev } from './pci-dev.ts';
-import { MsiCapability } from './pci-msi.ts';
 import { type Steps, step } from './step.ts';
 import type { Task } from './task.ts';
 import {
@@ -36,6 +36,7 @@ import {
   type UsrPciKernel,
   writeMapping,
 } from './usr-pci.ts';
+import { UsrPciVectors } from './usr-pci-vectors.ts';
 
 const U1_CLAIM = step('U1.claim');
 const U1_ENABLE = step('U1.enable');
@@ -61,11 +62,11 @@ export class UsrPciUsrdrv implements UsrPci {
   /** Who has which function. */
   readonly #claims = new Map<PciDev, OpenDevice>();
   readonly #dma = new WeakMap<PciFunction, DmaDevice>();
-  /** Vectors whose device has been closed, but whose irq file has not: they are given back when somebody looks. */
-  #orphans: number[] = [];
+  readonly #vectors: UsrPciVectors;
 
   constructor(kernel: UsrPciKernel) {
     this.#kernel = kernel;
+    this.#vectors = new UsrPciVectors(kernel);
   }
 
   *open(task: Task, bus: number, slot: number, fn: number, dmaMask: bigint, domain: number): Steps<number> {
@@ -85,7 +86,7 @@ export class UsrPciUsrdrv implements UsrPci {
     if (error < 0) {
       // UD9: a failed enable leaves nothing behind.
       this.#claims.delete(dev);
-      return error;
+      return device.dead ? -ENODEV : error;
     }
     const mask = maskBits(dmaMask);
     if (mask === undefined || (mask !== 0n && !device.dma.setMask(mask))) return this.#giveUp(dev, EIO);
@@ -97,9 +98,8 @@ export class UsrPciUsrdrv implements UsrPci {
     const fd = process.files.unused();
     // UD10: released once.
     if (fd < 0) return this.#giveUp(dev, EMFILE);
-    const file = fileTable.create(device, 0);
-    file.readable = false;
-    process.files.install(fd, file);
+    // Neither readable nor writable: both modes at once mean neither.
+    process.files.install(fd, fileTable.create(device, O_ACCMODE));
     return fd;
   }
 
@@ -136,41 +136,27 @@ export class UsrPciUsrdrv implements UsrPci {
     file.refs++;
     yield U5_UNLINK;
     const entry = device.take(Number(info.dmaaddr));
-    if (entry === undefined) {
-      // UD1: nothing else is touched. For M6 it is misuse all the same.
-      device.dma.unmapAddress(Number(info.dmaaddr), info.size, info.direction);
-    } else {
+    if (entry !== undefined) {
       yield U5_UNMAP;
       this.#undo(device, entry);
+    } else if (!device.dead) {
+      // UD1: nothing else is touched. For M6 it is misuse all the same.
+      device.dma.unmapAddress(Number(info.dmaaddr), info.size, info.direction);
     }
     yield* file.put(task);
-    return entry === undefined ? -EINVAL : 0;
+    if (entry !== undefined) return 0;
+    return device.dead ? -ENODEV : -EINVAL;
   }
 
   *irqVectors(task: Task, fd: number, min: number, max: number, irqs: VirtualAddress): Steps<number> {
     const file = task.process.files.get(fd);
     if (file === undefined || !(file.ops instanceof OpenDevice)) return -EINVAL;
-    const { dev } = file.ops;
-    if (max === 0) return this.#freeVectors(dev);
-    if (!Number.isInteger(min) || !Number.isInteger(max) || min < 1 || min > max) return -EINVAL;
-    if (dev.msiIrqs.length > 0) return -EBUSY;
-    const { oracle, irqCore, msi } = this.#kernel;
-    const capability = MsiCapability.of(dev.function);
-    const count = Math.min(max, capability?.vectors ?? 0);
-    if (capability === undefined || count < min) return -ENOSPC;
-    if (oracle.choose(2, 'alloc.fail') === 1) return -ENOMEM;
-    this.#reclaim();
-    const allocated = irqCore.allocMsi(count);
-    const [first] = allocated ?? [];
-    if (allocated === undefined || first === undefined) return -ENOSPC;
-    const numbers = new Uint8Array(new Int32Array(allocated).buffer);
-    if (!task.process.mm.copyToUser(irqs, numbers)) {
-      irqCore.freeMsi(allocated);
-      return -EFAULT;
-    }
-    dev.msiIrqs = allocated;
-    capability.enable(msi.message(first), count);
-    return count;
+    const { dev, dead } = file.ops;
+    const positive = Number.isInteger(min) && Number.isInteger(max) && min >= 1 && min <= max;
+    if (max !== 0 && !positive) return -EINVAL;
+    if (dead) return -ENODEV;
+    if (max === 0) return this.#vectors.free(dev);
+    return this.#vectors.allocate(dev, min, max, irqs, task.process.mm);
   }
 
   /** U2: the last descriptor is closed. */
@@ -178,17 +164,25 @@ export class UsrPciUsrdrv implements UsrPci {
     const { dev, dma } = device;
     yield U2_STOP;
     dev.disable();
-    this.#silence(dev);
+    this.#vectors.silence(dev);
     yield U2_UNMAP;
-    for (const entry of device.takeAll()) {
-      this.#kernel.iommu.debug.report('leak', dma.name, `${entry.mapping} is still there at close`, entry.mapping);
-      this.#undo(device, entry);
+    for (const { mapping } of device.entries) {
+      this.#kernel.iommu.debug.report('leak', dma.name, `${mapping} is still there at close`, mapping);
     }
+    this.#takeMemoryBack(device);
     this.#claims.delete(dev);
   }
 
+  unplugged(gone: PciDev): void {
+    const device = this.#claims.get(gone);
+    if (device === undefined) return;
+    device.dead = true;
+    this.#vectors.silence(gone);
+    this.#takeMemoryBack(device);
+  }
+
   *#getConsistent(
-    { dma }: OpenDevice,
+    device: OpenDevice,
     mm: MmStruct,
     size: number,
     vaddrp: VirtualAddress,
@@ -196,16 +190,34 @@ export class UsrPciUsrdrv implements UsrPci {
   ): Steps<number> {
     if (size !== PAGE_SIZE) return -EINVAL;
     yield U3_ALLOC;
-    const mapping = dma.allocCoherent();
+    if (device.dead) return -ENODEV;
+    const mapping = device.dma.allocCoherent();
     const frame = mapping?.pages[0]?.frame;
     if (mapping === undefined || frame === undefined) return -ENOMEM;
+    device.consistent.add(mapping);
+    // The device may be pulled out meanwhile, and the DMA layer's reference goes with it.
+    this.#kernel.memory.get(frame);
+    const result = yield* this.#mapConsistent(device, mm, frame, mapping, vaddrp, dmaaddrp);
+    this.#kernel.memory.put(frame);
+    return result;
+  }
+
+  *#mapConsistent(
+    device: OpenDevice,
+    mm: MmStruct,
+    frame: Frame,
+    mapping: DmaMapping,
+    vaddrp: VirtualAddress,
+    dmaaddrp: VirtualAddress,
+  ): Steps<number> {
     yield U3_MAP;
     if (!mm.mmapLock.tryAcquire()) yield* mm.mmapLock.acquire();
     // UD11: never enlarged, so never moved, so freed once: by the munmap.
-    const address = mm.mapKernelPage(frame, { dontExpand: true, close: () => dma.freeCoherent(mapping) });
+    const close = (): void => device.freeConsistent(mapping);
+    const address = mm.mapKernelPage(frame, { dontExpand: true, close });
     mm.mmapLock.release();
     if (typeof address === 'number') {
-      dma.freeCoherent(mapping);
+      close();
       return address;
     }
     yield U3_COPY;
@@ -240,23 +252,36 @@ export class UsrPciUsrdrv implements UsrPci {
     yield U4_MAP;
     // UD2: every page of the region, or none.
     const mapping =
-      pages.length === count ? device.dma.mapSg(scatterlistOf(virtaddr, size, pages), direction) : undefined;
+      pages.length === count && !device.dead
+        ? device.dma.mapSg(scatterlistOf(virtaddr, size, pages), direction)
+        : undefined;
     if (mapping === undefined) {
       this.#unpin(mm, pages, count, false);
+      if (pages.length < count) return -EFAULT;
       // UD4: a mapping of no entries is a failure.
-      return pages.length === count ? -ENOMEM : -EFAULT;
+      return device.dead ? -ENODEV : -ENOMEM;
     }
-    const entry = { mm, pages, mapping };
+    const entry = { mm, pages, mapping, making: true };
+    device.entries.push(entry);
     yield U4_COPY;
     // UD3: as many entries as there are, whatever the caller had room for.
     const { address, segments } = mapping;
     const filled: MappingInfo = { ...info, dmaaddr: BigInt(address), nents: segments.length };
-    if (!writeMapping(mm, mp, filled, segments)) {
+    const error = writeMapping(mm, mp, filled, segments) ? 0 : -EFAULT;
+    entry.making = false;
+    // Taken back meanwhile, with the device.
+    if (!device.entries.includes(entry)) return -ENODEV;
+    if (error < 0) {
+      device.entries.splice(device.entries.indexOf(entry), 1);
       this.#undo(device, entry);
-      return -EFAULT;
     }
-    device.add(entry);
-    return 0;
+    return error;
+  }
+
+  /** The device loses all memory that it had; consistent memory stays the process's until munmap (U2). */
+  #takeMemoryBack(device: OpenDevice): void {
+    for (const entry of device.entries.splice(0)) this.#undo(device, entry);
+    for (const mapping of device.consistent) device.freeConsistent(mapping);
   }
 
   /** Takes memory back from the device, and lets go of it. */
@@ -277,38 +302,9 @@ export class UsrPciUsrdrv implements UsrPci {
   /** Undoes what an open that fails has done so far. */
   #giveUp(dev: PciDev, errno: number): number {
     dev.disable();
+    const dead = this.#claims.get(dev)?.dead === true;
     this.#claims.delete(dev);
-    return -errno;
-  }
-
-  #freeVectors(dev: PciDev): number {
-    const { irqCore } = this.#kernel;
-    if (dev.msiIrqs.some((irq) => this.#inUse(irq))) return -EBUSY;
-    if (dev.msiIrqs.length === 0) return 0;
-    MsiCapability.of(dev.function)?.disable();
-    irqCore.freeMsi(dev.msiIrqs);
-    dev.msiIrqs = [];
-    return 0;
-  }
-
-  /** The device sends no more messages; a vector whose irq file is open stays until that is closed too. */
-  #silence(dev: PciDev): void {
-    if (dev.msiIrqs.length === 0) return;
-    MsiCapability.of(dev.function)?.disable();
-    this.#orphans.push(...dev.msiIrqs);
-    dev.msiIrqs = [];
-    this.#reclaim();
-  }
-
-  #reclaim(): void {
-    const free = this.#orphans.filter((irq) => !this.#inUse(irq));
-    if (free.length === 0) return;
-    this.#kernel.irqCore.freeMsi(free);
-    this.#orphans = this.#orphans.filter((irq) => !free.includes(irq));
-  }
-
-  #inUse(irq: number): boolean {
-    return (this.#kernel.irqCore.desc(irq)?.actions.length ?? 0) > 0;
+    return dead ? -ENODEV : -errno;
   }
 
   #dmaOf(dev: PciDev): DmaDevice {
@@ -327,11 +323,17 @@ interface Entry {
   readonly mm: MmStruct;
   readonly pages: readonly Frame[];
   readonly mapping: DmaMapping;
+  /** The call that makes it still has it: no other may unmap it. */
+  making: boolean;
 }
 
 /** What a descriptor from usr_pci_open stands for. */
 class OpenDevice implements FileOperations {
-  readonly #entries: Entry[] = [];
+  /** The device has been pulled out. */
+  dead = false;
+  readonly entries: Entry[] = [];
+  /** Consistent memory that is mapped in some process, and for the device. */
+  readonly consistent = new Set<DmaMapping>();
 
   constructor(
     private readonly calls: UsrPciUsrdrv,
@@ -339,18 +341,15 @@ class OpenDevice implements FileOperations {
     readonly dma: DmaDevice,
   ) {}
 
-  add(entry: Entry): void {
-    this.#entries.push(entry);
-  }
-
   /** Takes the mapping of that name out (U5); of two, the younger. */
   take(dmaaddr: number): Entry | undefined {
-    const at = this.#entries.findLastIndex(({ mapping }) => mapping.address === dmaaddr);
-    return at < 0 ? undefined : this.#entries.splice(at, 1)[0];
+    const at = this.entries.findLastIndex(({ mapping, making }) => !making && mapping.address === dmaaddr);
+    return at < 0 ? undefined : this.entries.splice(at, 1)[0];
   }
 
-  takeAll(): Entry[] {
-    return this.#entries.splice(0);
+  /** The device loses the page; it is free when no process has it mapped any more. */
+  freeConsistent(mapping: DmaMapping): void {
+    if (this.consistent.delete(mapping)) this.dma.freeCoherent(mapping);
   }
 
   release(_file: File): Steps<void> {

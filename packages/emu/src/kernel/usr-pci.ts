@@ -46,6 +46,8 @@ export interface UsrPci {
   munmap(task: Task, fd: number, mp: VirtualAddress): Steps<number>;
   /** usr_pci_irq_vectors: the number of vectors allocated. */
   irqVectors(task: Task, fd: number, min: number, max: number, irqs: VirtualAddress): Steps<number>;
+  /** A function was pulled out of its slot. */
+  unplugged(gone: PciDev): void;
   /** What these calls made the kernel complain about. */
   readonly warnings: readonly string[];
 }
