@@ -2,12 +2,11 @@ import { checkResult, EAGAIN, EINTR, SystemError } from '../errors.ts';
 import type { IrqSource, WaitOptions } from '../irq.ts';
 import { closed, closeEach, type OpenResources } from '../open-resources.ts';
 import {
+  F_SETFL,
   type Interruptible,
   O_CLOEXEC,
   O_NONBLOCK,
   O_RDONLY,
-  POLLERR,
-  POLLHUP,
   POLLIN,
   type PollFd,
   type UserModeKernel,
@@ -28,10 +27,8 @@ interface Reader {
 }
 
 /**
- * An interrupt through /proc/irq/N/irq, opened without blocking: poll(2) waits and unmasks (P10), read(2) takes the count.
- *
- * All waiting reads of a source share one poll. It comes first: a read that returned a count left the line masked (P5), so
- * the next has to wait, and asking for a count that is not there would only cost a system call.
+ * An interrupt through /proc/irq/N/irq. A read(2) that sleeps unmasks the line and waits in one system call (P5), and all
+ * waiting reads of a source share it; `tryRead()` makes the file non-blocking for its one call.
  */
 export class UserModeIrqSource implements IrqSource {
   readonly line: number;
@@ -39,14 +36,16 @@ export class UserModeIrqSource implements IrqSource {
   readonly #thread: UserThread;
   readonly #path: string;
   readonly #fd: number;
-  readonly #pollFds: readonly PollFd[];
   readonly #memory: AnonymousMemory;
   readonly #count: Int32Array;
   readonly #owner: OpenResources<IrqSource>;
 
   readonly #readers: Reader[] = [];
-  #polling = false;
-  /** Interrupts the poll of the readers; a new one takes its place after each use. */
+  /** Interrupts that a read(2) brought after its last reader had gone: the next to ask gets them. */
+  #unread = 0;
+  /** A read(2) sleeps for the readers. */
+  #asleep = false;
+  /** Interrupts the read(2) of the readers; a new one takes its place after each use. */
   #interrupt = new AbortController();
   #interruptible: Interruptible = { signal: this.#interrupt.signal };
   /** Interrupts the calls of `poll()` when the source is closed. */
@@ -68,12 +67,11 @@ export class UserModeIrqSource implements IrqSource {
     this.#path = `/proc/irq/${line}/irq`;
     this.#memory = new AnonymousMemory(kernel.process, COUNT_BYTES);
     this.#count = new Int32Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset, 1);
-    this.#fd = this.#thread.open(this.#path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    this.#fd = this.#thread.open(this.#path, O_RDONLY | O_CLOEXEC);
     if (this.#fd < 0) {
       this.#memory.close();
       throw SystemError.fromResult(this.#fd, 'open', this.#path);
     }
-    this.#pollFds = [{ fd: this.#fd, events: POLLIN, revents: 0 }];
     owner.add(this);
   }
 
@@ -87,13 +85,23 @@ export class UserModeIrqSource implements IrqSource {
         if (signal.aborted) return reject(signal.reason);
         this.#readers.push(this.#abortable(resolve, reject, signal));
       }
-      if (!this.#polling) this.#pollForReaders();
+      if (this.#unread > 0) return this.#deliverUnread();
+      if (!this.#asleep) this.#readForReaders();
     });
   }
 
   tryRead(): number | undefined {
     if (this.#closed) throw closed('read', this.#path);
-    return this.#take();
+    if (this.#unread > 0) return this.#takeUnread();
+    const thread = this.#thread;
+    for (;;) {
+      thread.fcntl(this.#fd, F_SETFL, O_NONBLOCK);
+      const result = immediate(thread.read(this.#fd, this.#memory.address, COUNT_BYTES), 'read');
+      thread.fcntl(this.#fd, F_SETFL, 0);
+      if (result === -EAGAIN) return undefined;
+      if (result === -EINTR) continue;
+      return this.#taken(result);
+    }
   }
 
   async poll(o: WaitOptions & { readonly timeoutMs?: number } = {}): Promise<boolean> {
@@ -103,6 +111,7 @@ export class UserModeIrqSource implements IrqSource {
     }
     if (this.#closed) throw closed('poll', this.#path);
     signal?.throwIfAborted();
+    if (this.#unread > 0) return true;
 
     if (signal === undefined) return this.#pollUntil(timeoutMs, this.#closing.signal, undefined);
 
@@ -136,7 +145,7 @@ export class UserModeIrqSource implements IrqSource {
     this.#closed = true;
     this.#owner.delete(this);
     this.#rejectReaders(closed('read', this.#path));
-    // A poll that sleeps holds the line until it has returned (P8).
+    // A call that sleeps holds the line until it has returned (P8).
     this.#interrupt.abort();
     this.#closing.abort();
     const file = { close: () => checkResult(this.#thread.close(this.#fd), 'close', this.#path) };
@@ -147,66 +156,69 @@ export class UserModeIrqSource implements IrqSource {
     this.close();
   }
 
-  /** One read(2): the count, or undefined where there is none. */
-  #take(): number | undefined {
-    const result = immediate(this.#thread.read(this.#fd, this.#memory.address, COUNT_BYTES), 'read');
-    if (result === COUNT_BYTES) {
-      const count = this.#count[0] ?? 0;
-      // The 2005 kernel can count below zero when other readers of the line race (D1); that is no interrupt.
-      return count > 0 ? count : undefined;
+  /** The count that a read(2) left in memory; undefined where it is none. */
+  #taken(result: number): number | undefined {
+    if (result !== COUNT_BYTES) {
+      checkResult(result, 'read', this.#path);
+      throw new SystemError('EIO', 'read', { path: this.#path, detail: `${result} of ${COUNT_BYTES} bytes` });
     }
-    if (result === -EAGAIN) return undefined;
-    checkResult(result, 'read', this.#path);
-    throw new SystemError('EIO', 'read', { path: this.#path, detail: `${result} of ${COUNT_BYTES} bytes` });
+    const count = this.#count[0] ?? 0;
+    // The 2005 kernel can count below zero when other readers of the line race (D1); that is no interrupt.
+    return count > 0 ? count : undefined;
   }
 
-  /** Polls and reads for those who wait, until nobody does or the poll sleeps. */
-  #pollForReaders(): void {
+  #takeUnread(): number {
+    const count = this.#unread;
+    this.#unread = 0;
+    return count;
+  }
+
+  #deliverUnread(): void {
+    const reader = this.#readers.shift();
+    reader?.settle?.();
+    reader?.resolve(this.#takeUnread());
+  }
+
+  /** Reads for those who wait, until nobody does or the read sleeps. */
+  #readForReaders(): void {
     while (this.#readers.length > 0) {
-      const result = this.#thread.poll(this.#pollFds, FOR_EVER, this.#interruptible);
+      const result = this.#thread.read(this.#fd, this.#memory.address, COUNT_BYTES, this.#interruptible);
       if (typeof result !== 'number') {
-        this.#polling = true;
-        result.then(this.#onPolled, this.#onFailed);
+        this.#asleep = true;
+        result.then(this.#onRead, this.#onFailed);
         return;
       }
       this.#deliver(result);
     }
   }
 
-  readonly #onPolled = (result: number): void => {
-    this.#polling = false;
+  readonly #onRead = (result: number): void => {
+    this.#asleep = false;
     if (this.#closed) return;
     this.#deliver(result);
-    this.#pollForReaders();
+    this.#readForReaders();
   };
 
   readonly #onFailed = (failure: unknown): void => {
-    this.#polling = false;
+    this.#asleep = false;
     this.#rejectReaders(failure);
   };
 
   /** Gives the count to who waits longest. A failure of the file is everybody's. */
-  #deliver(pollResult: number): void {
-    if (pollResult === -EINTR || this.#readers.length === 0) return;
+  #deliver(result: number): void {
+    if (result === -EINTR) return;
     try {
-      checkResult(pollResult, 'poll', this.#path);
-      const count = this.#take();
-      if (count === undefined) {
-        this.#checkPresent();
+      const count = this.#taken(result);
+      if (count === undefined) return;
+      const reader = this.#readers.shift();
+      if (reader === undefined) {
+        this.#unread += count;
         return;
       }
-      const reader = this.#readers.shift();
-      reader?.settle?.();
-      reader?.resolve(count);
+      reader.settle?.();
+      reader.resolve(count);
     } catch (failure) {
       this.#rejectReaders(failure);
-    }
-  }
-
-  /** Readable without a count: the interrupt is gone, and polling again would not wait. */
-  #checkPresent(): void {
-    if (this.#pollFds.some(({ revents }) => (revents & (POLLERR | POLLHUP)) !== 0)) {
-      throw new SystemError('ENODEV', 'poll', { path: this.#path });
     }
   }
 
@@ -221,7 +233,7 @@ export class UserModeIrqSource implements IrqSource {
     const onAbort = () => {
       this.#readers.splice(this.#readers.indexOf(reader), 1);
       reject(signal.reason);
-      if (this.#readers.length > 0 || !this.#polling) return;
+      if (this.#readers.length > 0 || !this.#asleep) return;
       // Nobody waits any more: nor does the kernel. Nothing was consumed (P3), and the line stays as it is (P11).
       const interrupt = this.#interrupt;
       this.#interrupt = new AbortController();

@@ -86,6 +86,22 @@ describe.each(PROFILES)('IrqSource on %s', (kernel) => {
     expect(await next).toBe(1);
   });
 
+  test('an interrupt that came as its reader gave up is for whoever asks next', async () => {
+    using device = machine.open();
+    using irq = device.irq();
+    for (const ask of [() => irq.tryRead(), () => irq.read()]) {
+      const caller = new AbortController();
+      const given = irq.read({ signal: caller.signal });
+      machine.raise();
+      caller.abort(new Error('gave up'));
+      await expect(given).rejects.toThrow('gave up');
+      expect(await irq.poll({ timeoutMs: 0 })).toBe(true);
+      expect(await ask()).toBe(1);
+      machine.acknowledge(device);
+      expect(irq.tryRead()).toBeUndefined();
+    }
+  });
+
   test('poll() says whether there is something to read, in the time of the machine', async () => {
     using device = machine.open();
     using irq = device.irq();
