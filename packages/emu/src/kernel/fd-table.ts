@@ -11,7 +11,8 @@ export interface Rlimits {
 
 /** The descriptors of a process (struct files_struct): each entry is one reference to an open file. */
 export class FdTable {
-  readonly #files: (File | undefined)[] = [];
+  /** null is taken by an open(2) that is not over yet. */
+  readonly #files: (File | null | undefined)[] = [];
   readonly #rlimits: Rlimits;
 
   constructor(rlimits: Rlimits) {
@@ -20,14 +21,24 @@ export class FdTable {
 
   /** The file behind a descriptor; undefined (EBADF) for whatever is none, of any type. */
   get(fd: number): File | undefined {
-    return typeof fd === 'number' ? this.#files[fd] : undefined;
+    return typeof fd === 'number' ? (this.#files[fd] ?? undefined) : undefined;
   }
 
-  /** get_unused_fd(): the lowest free descriptor, or -EMFILE. It stays free until {@link install}. */
+  /** The lowest free descriptor, or -EMFILE. It stays free until {@link install} or {@link reserve}. */
   unused(): number {
     let fd = 0;
     while (this.#files[fd] !== undefined) fd++;
     return fd < this.#rlimits.RLIMIT_NOFILE ? fd : -EMFILE;
+  }
+
+  /** get_unused_fd(): nobody else gets the descriptor, and to everybody it looks closed. */
+  reserve(fd: number): void {
+    this.#files[fd] = null;
+  }
+
+  /** put_unused_fd(): a reserved descriptor is free again. */
+  unreserve(fd: number): void {
+    this.#files[fd] = undefined;
   }
 
   /** fd_install(): the descriptor takes over the caller's reference. */
@@ -57,7 +68,7 @@ export class FdTable {
   fork(rlimits: Rlimits): FdTable {
     const child = new FdTable(rlimits);
     this.#files.forEach((file, fd) => {
-      if (file === undefined) return;
+      if (file === undefined || file === null) return;
       file.refs++;
       child.install(fd, file);
     });
@@ -66,7 +77,7 @@ export class FdTable {
 
   /** exit_files(): every file, in the order of the descriptors; the caller drops the references. */
   removeAll(): File[] {
-    const files = this.#files.filter((file) => file !== undefined);
+    const files = this.#files.filter((file) => file !== undefined && file !== null);
     this.#files.length = 0;
     return files;
   }

@@ -16,7 +16,7 @@ import type { Thread } from './syscalls.ts';
 export const PROFILES: readonly KernelProfile[] = ['chubb-2.6.11', 'usrdrv-6.1'];
 
 /** A level line that nothing is plugged into. */
-export const LINE = 16;
+const LINE = 16;
 export const IRQ_FILE = `/proc/irq/${LINE}/irq`;
 
 /** What the tests of the kernel start from: a machine without devices, whose lines the test itself holds. */

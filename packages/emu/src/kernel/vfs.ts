@@ -80,8 +80,12 @@ export class Vfs {
     const error = mayOpen(inode, flags, process.uid);
     if (error < 0) return error;
     if (!early && !this.#files.hasRoom(process)) return -ENFILE;
+    process.files.reserve(fd);
     const ops = yield* inode.open(task, flags);
-    if (typeof ops === 'number') return ops;
+    if (typeof ops === 'number') {
+      process.files.unreserve(fd);
+      return ops;
+    }
     process.files.install(fd, this.#files.create(ops, flags | O_LARGEFILE));
     return fd;
   }
