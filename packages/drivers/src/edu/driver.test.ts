@@ -294,6 +294,16 @@ describe.each([
   });
 });
 
+test.each(['usrdrv-6.1', 'chubb-2.6.11'] as const)('P13 a line that is stuck ends nothing, on %s', async (kernel) => {
+  const { edu, machine } = await start({ kernel });
+  machine.line(16).raise({});
+  machine.kick();
+  await edu.write(0, pattern(4096));
+  expect(await edu.read(0, 4096)).toEqual(pattern(4096));
+  // A pause after each: 200 ms of DMA take about as many interrupts, not millions.
+  expect(edu.interrupts).toBeLessThan(250);
+});
+
 describe('removal', () => {
   test('rejects what is pending and what queues, and gives the line and the device back', async () => {
     const { edu, backend, binding, machine } = await start();
