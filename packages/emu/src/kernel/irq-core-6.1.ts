@@ -110,14 +110,15 @@ export class IrqCore61 implements IrqCore {
   }
 
   allocMsi(count: number): number[] | undefined {
-    const irqs: number[] = [];
-    for (let irq = FIRST_MSI; irq <= LAST_MSI && irqs.length < count; irq++) {
-      if (this.#descs[irq] === undefined) irqs.push(irq);
-      else irqs.length = 0;
+    // A function puts the vector's number into the low bits of its message, so those of the first have to be 0.
+    const aligned = 2 ** Math.ceil(Math.log2(count));
+    for (let first = Math.ceil(FIRST_MSI / aligned) * aligned; first + count - 1 <= LAST_MSI; first += aligned) {
+      const irqs = Array.from({ length: count }, (_, vector) => first + vector);
+      if (irqs.some((irq) => this.#descs[irq] !== undefined)) continue;
+      for (const irq of irqs) this.#add(irq, this.msi);
+      return irqs;
     }
-    if (irqs.length < count) return undefined;
-    for (const irq of irqs) this.#add(irq, this.msi);
-    return irqs;
+    return undefined;
   }
 
   freeMsi(irqs: readonly number[]): void {

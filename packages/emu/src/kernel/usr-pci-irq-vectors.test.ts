@@ -1,4 +1,5 @@
 import {
+  EAGAIN,
   EBUSY,
   EFAULT,
   EINVAL,
@@ -7,6 +8,7 @@ import {
   ENOMEM,
   ENOSPC,
   ENOSYS,
+  O_NONBLOCK,
   O_RDONLY,
   PCI_COMMAND,
   PCI_COMMAND_INTX_DISABLE,
@@ -46,6 +48,21 @@ describe('usr_pci_irq_vectors', () => {
     expect(command(m) & PCI_COMMAND_INTX_DISABLE).toBe(0);
     expect(m.thread.open(`/proc/irq/${numbers[0]}/irq`, O_RDONLY)).toBe(-ENOENT);
     expect(m.thread.usrPciIrqVectors(fd, 2, 3, irqs)).toBe(3);
+  });
+
+  test('vectors of several devices do not get mixed up', async () => {
+    const m = new UsrPciMachine('usrdrv-6.1');
+    const irqs = m.memory();
+    const one = m.open();
+    const two = m.open(0n, 5);
+    expect(m.thread.usrPciIrqVectors(one, 1, 1, irqs)).toBe(1);
+    expect(m.thread.usrPciIrqVectors(two, 4, 4, irqs)).toBe(4);
+    const numbers = Array.from({ length: 4 }, (_, at) => m.view(irqs, 16).getInt32(4 * at, true));
+    const files = numbers.map((irq) => m.thread.open(`/proc/irq/${irq}/irq`, O_RDONLY | O_NONBLOCK));
+    for (const [vector, file] of files.entries()) {
+      m.second.bus?.raiseInterrupt(vector);
+      for (const other of files) expect(await m.thread.read(other, irqs, 4)).toBe(other === file ? 4 : -EAGAIN);
+    }
   });
 
   test('bad arguments, in order, and nothing stays allocated', () => {
