@@ -1,9 +1,7 @@
 import {
   EEXIST,
-  EFAULT,
   EINVAL,
   ENOENT,
-  EPERM,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
@@ -35,10 +33,8 @@ export class EventPoll implements FileOperations {
   readonly #wait = new WaitQueueHead();
   readonly #pollWait = new WaitQueueHead();
 
-  /** epoll_ctl(2) */
+  /** epoll_ctl(2), from where it knows that `file` can be polled. */
   *control(task: Task, op: number, file: File, fd: number, event: EpollEvent | undefined): Steps<number> {
-    if (op !== EPOLL_CTL_DEL && !isEvent(event)) return -EFAULT;
-    if (file.ops.poll === undefined) return -EPERM;
     // A set within a set is not modelled; a set within itself never was allowed.
     if (file.ops instanceof EventPoll) return -EINVAL;
     const item = this.#items.get(file)?.get(fd);
@@ -139,12 +135,13 @@ export class EventPoll implements FileOperations {
   *#sendEvents(task: Task, events: EpollEvent[], maxevents: number): Steps<number> {
     const list = this.#ready;
     this.#ready = [];
+    // Off the list, so that a wake-up while they are asked puts them on it again.
+    for (const item of list) item.linked = false;
     let sent = 0;
     let at = 0;
     for (; at < list.length && sent < maxevents; at++) {
       const item = list[at];
-      if (item === undefined || !item.linked) continue;
-      item.linked = false;
+      if (item === undefined || item.gone) continue;
       const mask = (yield* filePoll(item.file, task, undefined)) & item.events;
       if (mask === 0) continue;
       events.push({ events: mask, data: item.data });
@@ -152,7 +149,9 @@ export class EventPoll implements FileOperations {
       if ((item.events & EPOLLONESHOT) !== 0) item.events &= EP_PRIVATE_BITS;
       else if ((item.events & EPOLLET) === 0) this.#relink(item);
     }
-    this.#ready.unshift(...list.slice(at));
+    const rest = list.slice(at).filter(({ gone }) => !gone);
+    for (const item of rest) item.linked = true;
+    this.#ready = [...rest, ...this.#ready.filter((item) => !rest.includes(item))];
     if (this.#ready.length > 0) this.#wait.wakeUp(POLLIN);
     return sent;
   }
@@ -178,6 +177,8 @@ class EpItem implements WaitQueueEntry, PollTable, FileWatcher {
   data: number;
   /** On the set's list of items that may be ready. */
   linked = false;
+  /** No longer watched. */
+  gone = false;
   readonly #heads: WaitQueueHead[] = [];
 
   constructor(set: EventPoll, file: File, fd: number, event: EpollEvent) {
@@ -209,6 +210,7 @@ class EpItem implements WaitQueueEntry, PollTable, FileWatcher {
   }
 
   leave(): void {
+    this.gone = true;
     for (const head of this.#heads) head.remove(this);
     this.#heads.length = 0;
     this.file.unwatch(this);
@@ -233,7 +235,8 @@ class Expiry {
   }
 }
 
-function isEvent(event: EpollEvent | undefined): event is EpollEvent {
+/** What epoll_ctl(2) can be given to watch for. */
+export function isEvent(event: EpollEvent | undefined): event is EpollEvent {
   if (typeof event !== 'object' || event === null) return false;
   return Number.isInteger(event.events) && Math.abs(event.events) <= 0xffff_ffff && typeof event.data === 'number';
 }

@@ -6,6 +6,7 @@ import {
   ENFILE,
   ENODEV,
   EPERM,
+  EPOLL_CTL_DEL,
   type EpollEvent,
   ESRCH,
   F_GETFL,
@@ -26,7 +27,7 @@ import {
   type UserThread,
   type VirtualAddress,
 } from '@usrdrv/core';
-import { EventPoll } from './epoll.ts';
+import { EventPoll, isEvent } from './epoll.ts';
 import type { File } from './file.ts';
 import { nanoseconds, poll, pollRequests } from './poll.ts';
 import type { Process } from './process.ts';
@@ -145,10 +146,12 @@ export class Thread implements UserThread {
   }
 
   epollCtl(epfd: number, op: number, fd: number, event?: EpollEvent): number {
+    if (op !== EPOLL_CTL_DEL && !isEvent(event)) return -EFAULT;
     const { files } = this.process;
     const set = files.get(epfd);
     const file = files.get(fd);
     if (set === undefined || file === undefined) return -EBADF;
+    if (file.ops.poll === undefined) return -EPERM;
     const { ops } = set;
     if (!(ops instanceof EventPoll)) return -EINVAL;
     return this.#pool.run((task) => ops.control(task, op, file, fd, event));
