@@ -86,10 +86,10 @@ export class Process implements UserProcess {
     if (disposition === 'terminate') this.exit();
     if (disposition !== 'handle') return 0;
     const tasks = thread === undefined ? this.threads.flatMap((each) => each.tasks) : thread.tasks;
-    const task = tasks.find((each) => each.resume !== undefined && !each.signalPending) ?? tasks[0];
+    const task = tasks.find((each) => each.sleeper !== undefined && !each.signalPending) ?? tasks[0];
     if (task === undefined) return -ESRCH;
     this.signals.queue(task, signum);
-    if (task.resume === undefined) {
+    if (task.sleeper === undefined) {
       this.deliverSignals(task);
     } else {
       task.signal();

@@ -12,7 +12,9 @@ import {
 } from '@usrdrv/core';
 import type { File } from './file.ts';
 import type { Process } from './process.ts';
+import type { SystemCall } from './scheduler.ts';
 import type { Steps } from './step.ts';
+import type { Task } from './task.ts';
 import type { TaskPool } from './task-pool.ts';
 
 const INT_MAX = 0x7fff_ffff;
@@ -28,29 +30,44 @@ export function readWrite(
   o: Interruptible | undefined,
 ): MaySleep {
   const { process } = pool;
-  let file = fileFor(process, direction, fd);
+  const file = fileFor(process, direction, fd);
   if (typeof file === 'number') return file;
   const error = checkBuffer(process, buf, count);
   if (error < 0) return error;
   file.refs++;
-  let held = file;
-  let restarted = false;
-  return pool.sleep(
-    (task) => {
-      if (restarted) {
-        // A restart after a signal is a new call: it finds whatever the descriptor is now.
-        file = fileFor(process, direction, fd);
-        if (typeof file === 'number') return failed(file);
-        file.refs++;
-        process.put(held);
-        held = file;
-      }
-      restarted = true;
-      return held.ops[direction]?.(held, task, buf, Math.min(count, MAX_RW_COUNT)) ?? failed(-EINVAL);
-    },
-    o,
-    () => process.put(held),
-  );
+  return pool.run(new Transfer(process, direction, fd, buf, Math.min(count, MAX_RW_COUNT), file), o);
+}
+
+/** A read(2) or write(2) on its way. */
+class Transfer implements SystemCall {
+  #restarted = false;
+
+  constructor(
+    private readonly process: Process,
+    private readonly direction: 'read' | 'write',
+    private readonly fd: number,
+    private readonly buf: VirtualAddress,
+    private readonly count: number,
+    private file: File,
+  ) {}
+
+  start(task: Task): Steps<number> {
+    if (this.#restarted) {
+      // A restart after a signal is a new call: it finds whatever the descriptor is now.
+      const file = fileFor(this.process, this.direction, this.fd);
+      if (typeof file === 'number') return failed(file);
+      file.refs++;
+      this.process.put(this.file);
+      this.file = file;
+    }
+    this.#restarted = true;
+    const { file } = this;
+    return file.ops[this.direction]?.(file, task, this.buf, this.count) ?? failed(-EINVAL);
+  }
+
+  over(): void {
+    this.process.put(this.file);
+  }
 }
 
 /** lseek(2) */

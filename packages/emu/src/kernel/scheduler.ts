@@ -4,7 +4,7 @@ import type { Cpu, Cpus } from '../machine/cpu.ts';
 import type { Idle } from '../machine/idle.ts';
 import type { IrqCore } from './irq-desc.ts';
 import { SCHEDULE, type Step, type Steps } from './step.ts';
-import { TASK_RUNNING, type Task } from './task.ts';
+import { type Sleeper, TASK_RUNNING, type Task } from './task.ts';
 
 /** The call was interrupted before it consumed anything: it restarts where every handler that ran had SA_RESTART. */
 export const ERESTARTSYS = 512;
@@ -21,6 +21,7 @@ export class Scheduler {
   readonly #runnable: Task[] = [];
   /** The tasks that sleep in a call which that signal would call off. */
   readonly #sleepers = new WeakMap<AbortSignal, Set<Task>>();
+
   constructor(
     private readonly cpus: Cpus,
     private readonly oracle: Oracle,
@@ -29,23 +30,32 @@ export class Scheduler {
   ) {}
 
   /**
-   * Runs a system call of a task. `call` makes its code, again where it is restarted after a signal.
-   * @param over is told the result of a call that went to sleep, before anybody else is
+   * Runs a system call of a task.
    * @returns the result, or a promise of it where the task went to sleep
    */
-  run(task: Task, call: () => Steps<number>, abort?: AbortSignal, over?: (result: number) => void): MaySleep {
+  run(task: Task, call: SystemCall, abort?: AbortSignal): MaySleep {
     if (abort?.aborted) task.signalPending = true;
-    const inFlight: SystemCall = { task, call, steps: call(), abort, over };
+    task.process.enter();
+    let inFlight: InFlight | undefined;
+    let result: number | undefined = -EINTR;
     this.#depth++;
-    let result: number | undefined;
     try {
-      result = this.#advance(inFlight);
+      inFlight = new InFlight(this, task, call, abort);
+      result = inFlight.advance();
     } finally {
       this.#depth--;
+      // Also where the handler of a signal throws.
+      if (result !== undefined) this.over(task, call, result);
     }
     if (result === undefined) return this.#sleep(inFlight);
     if (this.cpus.requests > 0 || this.#runnable.length > 0) this.settle();
     return result;
+  }
+
+  /** A system call has its result. */
+  over(task: Task, call: SystemCall, result: number): void {
+    call.over(result);
+    task.process.leave();
   }
 
   /** Runs kernel code that belongs to no sleeping call: a release, a probe. It must not sleep. */
@@ -81,26 +91,15 @@ export class Scheduler {
         if (this.cpus.requests > 0) this.#takeInterrupts();
         const task = this.#runnable.shift();
         if (task === undefined) break;
-        task.resume?.();
+        task.sleeper?.resume();
       }
     } finally {
       this.#depth--;
     }
   }
 
-  /** Drives a call until it has its final result, or its task sleeps (undefined). */
-  #advance(inFlight: SystemCall): number | undefined {
-    const { task } = inFlight;
-    for (;;) {
-      const result = this.#drive(task, inFlight.steps);
-      if (result === undefined || !task.signalPending) return result;
-      const final = this.#signals(task, result, inFlight.abort);
-      if (final !== undefined) return final;
-      inFlight.steps = inFlight.call();
-    }
-  }
-
-  #drive(task: Task, steps: Steps<number>): number | undefined {
+  /** Drives a call until it returns, or its task sleeps (undefined). */
+  drive(task: Task, steps: Steps<number>): number | undefined {
     for (;;) {
       const next = steps.next();
       if (next.done === true) return next.value;
@@ -109,33 +108,23 @@ export class Scheduler {
     }
   }
 
-  #sleep(inFlight: SystemCall): Promise<number> {
-    const { task, abort, over } = inFlight;
+  #sleep(inFlight: InFlight): Promise<number> {
     this.idle.enter();
+    inFlight.task.sleeper = inFlight;
+    if (inFlight.abort !== undefined) this.#sleepersOf(inFlight.abort).add(inFlight.task);
     const promise = new Promise<number>((resolve, reject) => {
-      const sleepers = abort === undefined ? undefined : this.#sleepersOf(abort);
-      sleepers?.add(task);
-      const wake = (): void => {
-        task.resume = undefined;
-        this.idle.leave();
-        sleepers?.delete(task);
-      };
-      task.resume = () => {
-        try {
-          const result = this.#advance(inFlight);
-          if (result === undefined) return;
-          wake();
-          over?.(result);
-          resolve(result);
-        } catch (error) {
-          wake();
-          over?.(-EINTR);
-          reject(error as Error);
-        }
-      };
+      inFlight.resolve = resolve;
+      inFlight.reject = reject;
     });
     this.settle();
     return promise;
+  }
+
+  /** A call that slept is about to return. */
+  wake({ task, abort }: InFlight): void {
+    task.sleeper = undefined;
+    this.idle.leave();
+    if (abort !== undefined) this.#sleepers.get(abort)?.delete(task);
   }
 
   /** One signal comes with call after call, and listening to it costs as much as a call does: it is listened to once. */
@@ -153,7 +142,7 @@ export class Scheduler {
   }
 
   /** On the way back to user space: runs the handlers. The call's final result, or undefined where it restarts. */
-  #signals(task: Task, result: number, abort: AbortSignal | undefined): number | undefined {
+  signals(task: Task, result: number, abort: AbortSignal | undefined): number | undefined {
     const restart = task.process.deliverSignals(task) && abort?.aborted !== true && !task.killed;
     task.signalPending = false;
     if (result === -ERESTARTSYS) return restart ? undefined : -EINTR;
@@ -194,10 +183,56 @@ export class Scheduler {
   }
 }
 
-interface SystemCall {
-  readonly task: Task;
-  readonly call: () => Steps<number>;
-  steps: Steps<number>;
-  readonly abort: AbortSignal | undefined;
-  readonly over: ((result: number) => void) | undefined;
+/** A system call as the scheduler sees it. */
+export interface SystemCall {
+  /** Its code; made again where it restarts after a signal. */
+  start(task: Task): Steps<number>;
+  /** It is over; whoever made it hears of the result after this. */
+  over(result: number): void;
 }
+
+/** A system call on its way. */
+class InFlight implements Sleeper {
+  resolve: (result: number) => void = nobody;
+  reject: (error: unknown) => void = nobody;
+  #steps: Steps<number>;
+
+  constructor(
+    private readonly scheduler: Scheduler,
+    readonly task: Task,
+    private readonly call: SystemCall,
+    readonly abort: AbortSignal | undefined,
+  ) {
+    this.#steps = call.start(task);
+  }
+
+  /** Runs until the final result, or until the task sleeps (undefined). */
+  advance(): number | undefined {
+    const { scheduler, task } = this;
+    for (;;) {
+      const result = scheduler.drive(task, this.#steps);
+      if (result === undefined || !task.signalPending) return result;
+      const final = scheduler.signals(task, result, this.abort);
+      if (final !== undefined) return final;
+      this.#steps = this.call.start(task);
+    }
+  }
+
+  resume(): void {
+    let result: number | undefined;
+    try {
+      result = this.advance();
+    } catch (error) {
+      this.scheduler.wake(this);
+      this.scheduler.over(this.task, this.call, -EINTR);
+      this.reject(error);
+      return;
+    }
+    if (result === undefined) return;
+    this.scheduler.wake(this);
+    this.scheduler.over(this.task, this.call, result);
+    this.resolve(result);
+  }
+}
+
+function nobody(): void {}

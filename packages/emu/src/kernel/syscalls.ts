@@ -63,13 +63,13 @@ export class Thread implements UserThread {
   }
 
   open(path: string, flags: number): number {
-    return this.#pool.run((task) => this.process.kernel.vfs.open(task, path, flags));
+    return this.#pool.runNow((task) => this.process.kernel.vfs.open(task, path, flags));
   }
 
   close(fd: number): number {
     const file = this.process.files.remove(fd);
     if (file === undefined) return -EBADF;
-    return this.#pool.run((task) => release(file, task));
+    return this.#pool.runNow((task) => release(file, task));
   }
 
   dup(fd: number): number {
@@ -104,12 +104,14 @@ export class Thread implements UserThread {
     if (typeof requests === 'number') return requests;
     const timeout = timeoutMs < 0 ? undefined : nanoseconds(timeoutMs);
     const { clock } = this.process.kernel.machine;
-    return this.#pool.sleep(
-      (task) => poll(task, clock, requests, timeout),
-      o,
-      () => {
-        for (const { entry, revents } of requests) entry.revents = revents;
+    return this.#pool.run(
+      {
+        start: (task) => poll(task, clock, requests, timeout),
+        over() {
+          for (const { entry, revents } of requests) entry.revents = revents;
+        },
       },
+      o,
     );
   }
 
@@ -120,16 +122,18 @@ export class Thread implements UserThread {
     if (typeof checked === 'number') return checked;
     const timeout = timeoutMs === undefined ? undefined : nanoseconds(timeoutMs);
     const { clock } = this.process.kernel.machine;
-    return this.#pool.sleep(
-      (task) => select(task, clock, checked, timeout),
-      o,
-      (result) => {
-        if (result < 0) return;
-        for (const { set, ready } of checked) {
-          set.clear();
-          for (const fd of ready) set.add(fd);
-        }
+    return this.#pool.run(
+      {
+        start: (task) => select(task, clock, checked, timeout),
+        over(result) {
+          if (result < 0) return;
+          for (const { set, ready } of checked) {
+            set.clear();
+            for (const fd of ready) set.add(fd);
+          }
+        },
       },
+      o,
     );
   }
 
@@ -154,7 +158,7 @@ export class Thread implements UserThread {
     if (file.ops.poll === undefined) return -EPERM;
     const { ops } = set;
     if (!(ops instanceof EventPoll)) return -EINVAL;
-    return this.#pool.run((task) => ops.control(task, op, file, fd, event));
+    return this.#pool.runNow((task) => ops.control(task, op, file, fd, event));
   }
 
   epollWait(epfd: number, events: EpollEvent[], maxevents: number, timeoutMs: number, o?: Interruptible): MaySleep {
@@ -169,10 +173,12 @@ export class Thread implements UserThread {
     const { clock } = this.process.kernel.machine;
     events.length = 0;
     file.refs++;
-    return this.#pool.sleep(
-      (task) => ops.waitFor(task, clock, events, maxevents, timeout),
+    return this.#pool.run(
+      {
+        start: (task) => ops.waitFor(task, clock, events, maxevents, timeout),
+        over: () => this.process.put(file),
+      },
       o,
-      () => this.process.put(file),
     );
   }
 
@@ -228,27 +234,27 @@ export class Thread implements UserThread {
 
   usrPciOpen(bus: number, slot: number, fn: number, dmaMask: bigint, domain = 0): number {
     const { usrPci } = this.process.kernel;
-    return this.#pool.run((task) => usrPci.open(task, bus, slot, fn, dmaMask, domain));
+    return this.#pool.runNow((task) => usrPci.open(task, bus, slot, fn, dmaMask, domain));
   }
 
   usrPciGetConsistent(fd: number, size: number, vaddrp: VirtualAddress, dmaaddrp: VirtualAddress): number {
     const { usrPci } = this.process.kernel;
-    return this.#pool.run((task) => usrPci.getConsistent(task, fd, size, vaddrp, dmaaddrp));
+    return this.#pool.runNow((task) => usrPci.getConsistent(task, fd, size, vaddrp, dmaaddrp));
   }
 
   usrPciMmap(fd: number, mp: VirtualAddress): number {
     const { usrPci } = this.process.kernel;
-    return this.#pool.run((task) => usrPci.mmap(task, fd, mp));
+    return this.#pool.runNow((task) => usrPci.mmap(task, fd, mp));
   }
 
   usrPciMunmap(fd: number, mp: VirtualAddress): number {
     const { usrPci } = this.process.kernel;
-    return this.#pool.run((task) => usrPci.munmap(task, fd, mp));
+    return this.#pool.runNow((task) => usrPci.munmap(task, fd, mp));
   }
 
   usrPciIrqVectors(fd: number, min: number, max: number, irqs: VirtualAddress): number {
     const { usrPci } = this.process.kernel;
-    return this.#pool.run((task) => usrPci.irqVectors(task, fd, min, max, irqs));
+    return this.#pool.runNow((task) => usrPci.irqVectors(task, fd, min, max, irqs));
   }
 
   clone(): Thread | number {

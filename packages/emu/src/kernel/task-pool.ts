@@ -1,5 +1,6 @@
-import { EINTR, ESRCH, type Interruptible, type MaySleep } from '@usrdrv/core';
+import { ESRCH, type Interruptible, type MaySleep } from '@usrdrv/core';
 import type { Process } from './process.ts';
+import type { SystemCall } from './scheduler.ts';
 import type { Steps } from './step.ts';
 import { Task } from './task.ts';
 
@@ -17,43 +18,23 @@ export class TaskPool {
     this.#add(tid);
   }
 
-  /** Runs kernel code that may sleep. `over` is told the result first. */
-  sleep(call: (task: Task) => Steps<number>, o: Interruptible | undefined, over: (result: number) => void): MaySleep {
-    const { process } = this;
-    const task = this.idle();
-    process.enter();
-    const done = (result: number): void => {
-      over(result);
-      process.leave();
-    };
-    let result: MaySleep = -EINTR;
-    try {
-      result = process.kernel.machine.scheduler.run(task, () => call(task), abortSignal(o), done);
-    } finally {
-      // Also where a signal handler throws.
-      if (typeof result === 'number') done(result);
-    }
-    return result;
+  /** Runs a system call that may sleep. */
+  run(call: SystemCall, o: Interruptible | undefined): MaySleep {
+    return this.process.kernel.machine.scheduler.run(this.idle(), call, abortSignal(o));
   }
 
-  /** Runs kernel code that does not sleep. ESRCH once the process has ended. */
-  run(call: (task: Task) => Steps<number>): number {
+  /** Runs a system call that does not sleep. ESRCH once the process has ended. */
+  runNow(start: (task: Task) => Steps<number>): number {
     const { process } = this;
     if (process.dead) return -ESRCH;
-    const task = this.idle();
-    process.enter();
-    try {
-      const result = process.kernel.machine.scheduler.run(task, () => call(task));
-      if (typeof result !== 'number') throw new Error('BUG: a system call that never sleeps went to sleep');
-      return result;
-    } finally {
-      process.leave();
-    }
+    const result = process.kernel.machine.scheduler.run(this.idle(), { start, over: nothing });
+    if (typeof result !== 'number') throw new Error('BUG: a system call that never sleeps went to sleep');
+    return result;
   }
 
   /** A task that is in no call that sleeps. */
   idle(): Task {
-    return this.tasks.find((task) => task.resume === undefined) ?? this.#add(this.process.kernel.newPid());
+    return this.tasks.find((task) => task.sleeper === undefined) ?? this.#add(this.process.kernel.newPid());
   }
 
   #add(tid: number): Task {
@@ -63,6 +44,8 @@ export class TaskPool {
     return task;
   }
 }
+
+function nothing(): void {}
 
 /** What calls a sleeping call off; anything that is no AbortSignal never does. */
 function abortSignal(o: Interruptible | undefined): AbortSignal | undefined {

@@ -6,6 +6,12 @@ export const TASK_INTERRUPTIBLE = 1;
 export const TASK_UNINTERRUPTIBLE = 2;
 export type TaskState = typeof TASK_RUNNING | typeof TASK_INTERRUPTIBLE | typeof TASK_UNINTERRUPTIBLE;
 
+/** A system call that sleeps. */
+export interface Sleeper {
+  /** Goes on from where it fell asleep; it may fall asleep again. */
+  resume(): void;
+}
+
 /** Who puts woken tasks back on a processor. */
 export interface RunQueue {
   enqueue(task: Task): void;
@@ -15,7 +21,7 @@ export interface RunQueue {
 export class Task {
   state: TaskState = TASK_RUNNING;
   /** Set while the task is off its processor: what continues it. */
-  resume: (() => void) | undefined = undefined;
+  sleeper: Sleeper | undefined = undefined;
   /** A signal that will be caught waits, or the caller called the system call off. */
   signalPending = false;
   /** The process is being killed: uninterruptible or not, the task gives up what it waits for. */
@@ -32,7 +38,7 @@ export class Task {
   wakeUp(): void {
     if (this.state === TASK_RUNNING) return;
     this.state = TASK_RUNNING;
-    if (this.resume !== undefined) this.runQueue.enqueue(this);
+    if (this.sleeper !== undefined) this.runQueue.enqueue(this);
   }
 
   /** A signal arrived: ends an interruptible sleep. */
