@@ -1,6 +1,6 @@
 import { type BusAddress, busAddress, virtualAddress } from '../address.ts';
 import type { ConsistentMemory, DmaDirection, DmaMapper, DmaMapping, DmaSegment, UserMemory } from '../dma.ts';
-import { checkResult, SystemError } from '../errors.ts';
+import { checkResult, ENODEV, SystemError } from '../errors.ts';
 import { type Closeable, closed, closeEach, OpenResources } from '../open-resources.ts';
 import {
   DMA_BIDIRECTIONAL,
@@ -104,11 +104,12 @@ export class UserModeDmaMapper implements DmaMapper {
     return mapping;
   }
 
-  /** usr_pci_munmap; after the device was closed the kernel has done it already (U2). */
+  /** usr_pci_munmap; after the device was closed (U2), or pulled out, the kernel has done it already. */
   unmap(name: BusAddress): void {
     if (this.#closed) return;
     this.#view.setBigUint64(MAPPING_INFO.dmaaddr, name, true);
-    checkResult(this.#process.thread.usrPciMunmap(this.#fd, this.#scratch.address), 'usr_pci_munmap', this.#path);
+    const result = this.#process.thread.usrPciMunmap(this.#fd, this.#scratch.address);
+    if (result !== -ENODEV) checkResult(result, 'usr_pci_munmap', this.#path);
   }
 
   /** The first bus address of the mapping just made: what the kernel knows it by (U5). */
