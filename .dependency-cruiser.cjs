@@ -31,9 +31,16 @@ module.exports = {
     {
       name: 'emu-testing-imports',
       severity: 'error',
-      comment: 'emu/testing may also use fast-check and vitest, its optional peers; nothing else of emu may.',
-      from: { path: '^packages/emu/src/testing/', pathNot: tests },
-      to: { pathNot: ['^packages/emu/src/', core, npm('fast-check'), npm('vitest')] },
+      comment: 'emu/testing may also use fast-check, its optional peer; who imports it need not have vitest.',
+      from: { path: '^packages/emu/src/testing/', pathNot: [tests, '^packages/emu/src/testing/vitest[.]ts$'] },
+      to: { pathNot: ['^packages/emu/src/(?!testing/vitest[.]ts$)', core, npm('fast-check')] },
+    },
+    {
+      name: 'emu-testing-vitest-imports',
+      severity: 'error',
+      comment: 'emu/testing/vitest may also use vitest, its optional peer; who imports it need not have fast-check.',
+      from: { path: '^packages/emu/src/testing/vitest[.]ts$' },
+      to: { pathNot: ['^packages/emu/src/(?!testing/(?:index|arbitraries|property)[.]ts$)', core, npm('vitest')] },
     },
     {
       name: 'emu-does-not-import-its-testing',

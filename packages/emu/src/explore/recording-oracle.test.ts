@@ -21,7 +21,7 @@ describe('a recording oracle', () => {
       'alloc.fail: the 2nd time',
       'step.signal: the 1st time, at step R1',
     ]);
-    expect(oracle.token('usrdrv-6.1', 'words')).toBe('emu1:usrdrv-6.1:words:2.3-1-1');
+    expect(oracle.token('usrdrv-6.1')).toBe('emu1:usrdrv-6.1:machine:2.3-1-1');
   });
 
   test('whatever a tape says, following what was recorded of it gives the same answers', () => {

@@ -26,6 +26,8 @@ export abstract class RecordingOracle implements Oracle {
   readonly ways: number[] = [];
   /** What was not calm, in order. */
   readonly taken: TakenChoice[] = [];
+  /** What the run is one of, in its token: a scenario's name. */
+  scenario = 'machine';
   /** After so many choices, {@link choose} throws: what runs for ever ends. */
   limit = Number.POSITIVE_INFINITY;
 
@@ -55,11 +57,10 @@ export abstract class RecordingOracle implements Oracle {
 
   /**
    * The run so far as a token: `emu1:usrdrv-6.1:transfer:1-10.2`.
-   * @param scenario what the run is one of, by its name
-   * @throws RangeError a name that no token can hold
+   * @throws RangeError {@link scenario} is a name that no token can hold
    */
-  token(kernel: KernelProfile, scenario = 'machine'): string {
-    return formatToken({ kernel, scenario, tape: this.tape });
+  token(kernel: KernelProfile): string {
+    return formatToken({ kernel, scenario: this.scenario, tape: this.tape });
   }
 
   /** What was not calm, in words, one a line: `alloc.fail: the 3rd`. */

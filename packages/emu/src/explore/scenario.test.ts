@@ -80,7 +80,7 @@ describe('a run', () => {
     });
     const stuck = await failure(runScenario(waits, { oracle: faults([{ tag: 'interrupt.lost' }]) }));
     expect(stuck.cause).toBeInstanceOf(NoEndError);
-    expect(stuck.message).toContain('1 system calls sleep');
+    expect(stuck.message).toContain('nobody can go on: 1 wait');
     expect((await failure(replay(stuck.token, waits))).message).toBe(stuck.message);
     expect(stuck.run.machines[0]?.kernel.processes.size).toBe(0);
   });

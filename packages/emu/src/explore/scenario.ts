@@ -62,6 +62,11 @@ export class ScenarioFailure extends Error {
   get token(): string {
     return this.run.token;
   }
+
+  /** What reports show beside the message: not the machines, which have many pages. */
+  toJSON(): { readonly name: string; readonly message: string; readonly token: string } {
+    return { name: this.name, message: this.message, token: this.token };
+  }
 }
 
 /** The run does not end: everybody waits and nothing more will happen, or it takes longer than it may. */
@@ -96,17 +101,14 @@ export async function runScenario(scenario: Scenario, o: RunOptions = {}): Promi
   const close = (): void => {
     for (const backend of backends.splice(0).reverse()) backend.close();
   };
+  oracle.scenario = scenario.name;
   oracle.limit = limitChoices + CHOICES_IN_A_TURN;
   try {
     await ended(scenario.run(powerOn), oracle, machines, { limitMs, limitChoices });
     close();
-    return { token: oracle.token(kernel, scenario.name), oracle, machines };
+    return { token: oracle.token(kernel), oracle, machines };
   } catch (cause) {
-    const failure = new ScenarioFailure(
-      scenario,
-      { token: oracle.token(kernel, scenario.name), oracle, machines },
-      cause,
-    );
+    const failure = new ScenarioFailure(scenario, { token: oracle.token(kernel), oracle, machines }, cause);
     oracle.limit = Number.POSITIVE_INFINITY;
     try {
       close();
@@ -166,8 +168,6 @@ async function ended(
   return done;
 }
 
-function whoWaits({ kernel }: Machine): string {
-  const tasks = [...kernel.processes].flatMap(({ threads }) => threads.flatMap((thread) => thread.tasks));
-  const asleep = tasks.filter(({ resume }) => resume !== undefined);
-  return `: ${asleep.length} system calls sleep, and no device will do anything more`;
+function whoWaits({ idle }: Machine): string {
+  return `: ${idle.waiters} wait, and there is nothing that will end it`;
 }

@@ -94,7 +94,7 @@ describe('a token', () => {
       '1 ',
       '1.2.3',
       '1--1',
-    ].map((tape) => [`emu1:usrdrv-6.1:x:${tape}`, 'no tape'] as const),
+    ].map((tape): [string, string] => [`emu1:usrdrv-6.1:x:${tape}`, 'no tape']),
     [`emu1:usrdrv-6.1:x:${'z'.repeat(9)}`, 'no tape'],
     [`emu1:usrdrv-6.1:x:${'zzzzzzzz-'.repeat(2)}1`, 'no tape'],
   ])('%j is none', (text, why) => {

@@ -16,6 +16,11 @@ export class Idle {
     clock.onSet = () => this.#arm();
   }
 
+  /** How many wait: in a system call, or for a time. */
+  get waiters(): number {
+    return this.#waiters;
+  }
+
   /** Somebody starts to wait. */
   enter(): void {
     this.#waiters++;

@@ -1,2 +1,9 @@
-// Nothing is exported yet.
-export {};
+export {
+  DEVICE_TAGS,
+  deviceBehaviours,
+  FAULT_TAGS,
+  type FaultPlanOptions,
+  faultPlans,
+  tapes,
+} from './arbitraries.ts';
+export { type ScenarioPropertyOptions, scenarioProperty } from './property.ts';
