@@ -14,6 +14,7 @@
 #include <linux/mutex.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/uio.h>
 #include <linux/usr_irq.h>
@@ -226,10 +227,23 @@ int usr_irq_claim(struct file *file, unsigned int irq)
 	return stream_open(file_inode(file), file);
 }
 
+/*
+ * Nobody arms the line any more. An edge that has been sent already but that no
+ * processor has taken would arrive in the hands of the next one who opens the
+ * line, so see it arrive before the line is freed, and then drop it.
+ */
 static void usr_irq_free(struct usr_irq *u)
 {
 	lockdep_assert_held(&usr_irq_mutex);
 	list_del_init(&u->node);
+
+	spin_lock_irq(&u->lock);
+	if (!u->masked)
+		disable_irq_nosync(u->irq);
+	u->masked = true;
+	spin_unlock_irq(&u->lock);
+	kick_all_cpus_sync();
+
 	free_irq(u->irq, u);
 	usr_irq_forget_edge(u->irq);
 }

@@ -62,8 +62,8 @@ static void usr_pci_remove(struct pci_dev *pdev)
 	if (pci_is_enabled(pdev))
 		pci_clear_master(pdev);
 	/* The line belongs to its own descriptor, unless the device is gone. */
-	if (!READ_ONCE(p->closing) && pdev->irq_managed && !p->nr_vectors)
-		usr_irq_revoke(pdev->irq);
+	if (!READ_ONCE(p->closing) && p->line)
+		usr_irq_revoke(p->line);
 	usr_pci_free_vectors(p, true);
 	usr_pci_unmap_all(p);
 	usr_pci_release_consistent(p);
@@ -164,8 +164,9 @@ static void usr_pci_unclaim(struct usr_pci *p)
  * The line's file has a life of its own, so keep what has been routed once: a
  * second enable takes one more reference on the routing, which stays.
  */
-static int usr_pci_keep_line(struct pci_dev *pdev)
+static int usr_pci_keep_line(struct usr_pci *p)
 {
+	struct pci_dev *pdev = p->pdev;
 	int ret;
 
 	if (!pdev->pin || !pdev->irq_managed || !pdev->irq)
@@ -175,14 +176,18 @@ static int usr_pci_keep_line(struct pci_dev *pdev)
 	if (!ret) {
 		pdev->irq_managed = 0;
 		ret = pci_reenable_device(pdev);
-		if (ret)
+		if (ret) {
+			pdev->irq_managed = 1;
 			xa_erase(&usr_pci_lines, pdev->irq);
+		}
 	} else if (ret == -EBUSY) {
 		ret = 0;
 	}
-	if (!ret)
-		usr_irq_add_line(pdev->irq);
-	return ret;
+	if (ret)
+		return ret;
+	p->line = pdev->irq;
+	usr_irq_add_line(p->line);
+	return 0;
 }
 
 static int usr_pci_enable(struct usr_pci *p, u64 dma_mask)
@@ -207,7 +212,7 @@ static int usr_pci_enable(struct usr_pci *p, u64 dma_mask)
 		ret = -EIO;
 		goto out;
 	}
-	ret = usr_pci_keep_line(pdev);
+	ret = usr_pci_keep_line(p);
 	if (ret)
 		goto out;
 	pci_set_master(pdev);

@@ -27,6 +27,7 @@ struct usr_pci {
 
 	struct mutex		lock;		/* guards the rest */
 	bool			dead;		/* torn down; pdev may be gone */
+	unsigned int		line;		/* INTx; 0 if there is none */
 	int			nr_vectors;
 	struct list_head	mappings;
 	struct list_head	consistent;

@@ -86,7 +86,8 @@ static struct usr_pci_consistent *usr_pci_alloc_consistent(struct usr_pci *p)
 					  DMA_BIDIRECTIONAL, GFP_KERNEL);
 		ret = -ENOMEM;
 	}
-	if (c->page) {
+	/* What dma_alloc_pages() returns has no error, but debugging asks. */
+	if (c->page && !dma_mapping_error(&p->pdev->dev, c->dmaaddr)) {
 		/* The DMA layer's reference goes with the device; ours stays. */
 		get_page(c->page);
 		kref_get(&p->ref);

@@ -262,7 +262,7 @@ void edu_settle(struct edu *e, int fd)
 	edu_ack(e);
 	edu_raise(e);
 	edu_ack(e);
-	while (take_within(fd, 5) > 0)
+	while (take_within(fd, SHORT_MS / 4) > 0)
 		;
 }
 

@@ -13,7 +13,7 @@
 #include <linux/usr_pci.h>
 
 #define PAGE 4096u
-#define SHORT_MS 30	/* long enough for an interrupt under emulation */
+#define SHORT_MS (debug_kernel ? 250 : 60)	/* an interrupt, under emulation */
 #define LONG_MS 3000	/* something that must happen */
 
 /* edu's registers, from QEMU's docs/specs/edu */

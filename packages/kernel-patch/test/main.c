@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TEST_SECONDS 60
+#define TEST_SECONDS 120
 
 static const char *current_test;
 
