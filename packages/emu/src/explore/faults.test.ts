@@ -100,7 +100,7 @@ describe.each(PROFILES)('on %s', (profile) => {
       s.read(s.open());
     });
     const inRead = steps.slice(steps.indexOf('open.requested') + 1);
-    expect(inRead).toContain(profile === 'chubb-2.6.11' ? 'R3b' : 'prepare_to_wait');
+    expect(inRead).toContain(profile === 'chubb-2.6.11' ? 'R3c' : 'prepare_to_wait');
     for (const step of new Set(inRead)) {
       const { s, oracle } = setup(profile, [{ tag: 'step.signal', step }]);
       const fd = s.open();
@@ -276,6 +276,17 @@ describe.each(PROFILES)('on %s', (profile) => {
     if (profile === 'usrdrv-6.1') expect(await reading).toMatchObject({ errno: -ENODEV });
     backend.close();
     await reading;
+  });
+
+  test('U5 memory of a device that was pulled out is given back as ever', () => {
+    const { opened, backend } = edu(profile, []);
+    const memory = opened.dma.allocUser(8192);
+    const mapping = opened.dma.map(memory, 'to-device');
+    backend.machine.pci.unplug(SLOT);
+    mapping.unmap();
+    memory.free();
+    expect(backend.machine.memory.pinned).toBe(0);
+    backend.close();
   });
 });
 

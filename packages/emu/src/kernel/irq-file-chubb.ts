@@ -17,6 +17,7 @@ const R2B = step('R2b');
 const R2C = step('R2c');
 const R3A = step('R3a');
 const R3B = step('R3b');
+const R3C = step('R3c');
 const R3D = step('R3d');
 const R4 = step('R4');
 const R6 = step('R6');
@@ -79,6 +80,7 @@ export class ChubbIrqFile implements FileOperations {
         yield R3B;
         pending = this.count;
         if (pending === 0) {
+          yield R3C;
           if (task.signalPending) task.state = TASK_RUNNING;
           yield SCHEDULE;
         }
