@@ -28,6 +28,7 @@ export interface ListedCase extends CaseData {
   readonly never: string;
 }
 
+/** One promise, by name. */
 export type Case = RunnableCase | ListedCase;
 
 /** What a runner calls the case: `P5 a read that returns a count leaves the line masked`. */

@@ -56,6 +56,8 @@ export class Context {
   constructor(
     readonly rule: RuleId,
     target: Target,
+    /** Runs random programs, each on a target of its own. */
+    readonly checkPrograms: () => Promise<void>,
   ) {
     this.kernel = target.kernel;
     this.backend = target.backend;

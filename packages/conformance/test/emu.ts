@@ -11,9 +11,12 @@ export function conformanceOfEmu(kernel: KernelProfile): void {
 
   conformance({
     supports,
-    test: (name, run) => test(name, run),
+    test: (name, run) => test(name, run, 60_000),
     skip: (name, reason) => test.skip(`${name} (${reason})`),
     setup: (machine) => emulatedTarget(kernel, machine),
     teardown: endTarget,
+    programs: 2000,
+    // The same programs each time: a change that breaks one is seen by who made it.
+    seed: 2005,
   });
 }

@@ -13,6 +13,7 @@ import {
   EPOLLONESHOT,
   type EpollEvent,
   type MaySleep,
+  O_NONBLOCK,
 } from '@usrdrv/core';
 import type { Case } from '../case.ts';
 import type { Context } from '../context.ts';
@@ -88,6 +89,26 @@ export const epollCases: readonly Case[] = [
       await t.edu.raise(1);
       t.equal(t.taken() - before, 1, 'interrupts taken');
       t.equal(await ready(t, epoll), [fd], 'the wait after it was armed again');
+    },
+  },
+  {
+    id: 'P14',
+    level: 'syscall',
+    title: 'a descriptor that is added while it has a count is never heard of again once that is taken (Q0 before Q3)',
+    kernel: 'chubb-2.6.11',
+    needs: ['edu'],
+    async run(t) {
+      t.equal(await heardAgain(t), [], 'ready after the next interrupt');
+    },
+  },
+  {
+    id: 'P14',
+    level: 'syscall',
+    title: 'a descriptor that is added while it has a count is woken like any other',
+    kernel: 'usrdrv-6.1',
+    needs: ['edu'],
+    async run(t) {
+      t.equal((await heardAgain(t)).length, 1, 'ready after the next interrupt');
     },
   },
   {
@@ -176,6 +197,19 @@ export const epollCases: readonly Case[] = [
     },
   },
 ];
+
+/** Adds a descriptor that has a count, takes it, waits without time, and interrupts again. What is ready then. */
+async function heardAgain(t: Context): Promise<readonly number[]> {
+  const fd = t.openIrq(O_NONBLOCK);
+  await t.edu.raise(1);
+  const epoll = watching(t, fd, EPOLLIN);
+  t.equal(await ready(t, epoll), [fd], 'ready at first');
+  t.equal(await t.count(fd), 1, 'the count');
+  await t.edu.acknowledge(1);
+  t.equal(await ready(t, epoll), [], 'ready after the count was taken');
+  await t.edu.raise(1);
+  return ready(t, epoll);
+}
 
 function watching(t: Context, fd: number, events: number): number {
   const epoll = t.succeeds(t.thread.epollCreate1(0), 'epoll_create1');

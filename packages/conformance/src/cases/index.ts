@@ -12,6 +12,7 @@ import { irqDefectCases } from './irq-defects.ts';
 import { irqLineCases } from './irq-line.ts';
 import { irqReadCases } from './irq-read.ts';
 import { pollCases } from './poll.ts';
+import { randomProgramCases } from './random-programs.ts';
 import { usrPciDefectCases } from './usr-pci-defects.ts';
 import { usrPciMapCases } from './usr-pci-map.ts';
 import { usrPciOpenCases } from './usr-pci-open.ts';
@@ -34,4 +35,5 @@ export const CASES: readonly Case[] = [
   ...driverMmioCases,
   ...driverIrqCases,
   ...driverDmaCases,
+  ...randomProgramCases,
 ];

@@ -82,10 +82,12 @@ export const irqLineCases: readonly Case[] = [
     title: 'the line is claimed under the command name of who opens it, and given back on close',
     needs: ['edu'],
     run(t) {
+      // A name that /proc/irq/N has a file of already is marked (D10): there is one called `node`.
+      const named = (): boolean => t.interruptsLine().replace(/!$/, '').endsWith(` ${t.process.comm}`);
       const fd = t.openIrq();
-      t.ok(t.interruptsLine().endsWith(` ${t.process.comm}`), `/proc/interrupts names ${t.process.comm}`);
+      t.ok(named(), `/proc/interrupts names ${t.process.comm}`);
       t.result(t.thread.close(fd), 0, 'close');
-      t.ok(!t.interruptsLine().endsWith(` ${t.process.comm}`), '/proc/interrupts names nobody after close');
+      t.ok(!named(), '/proc/interrupts names nobody after close');
       t.openIrq();
     },
   },
