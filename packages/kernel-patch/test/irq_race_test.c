@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -314,8 +315,10 @@ static void *map_unmap(void *arg)
 	struct usr_pci_mapping m;
 	uint64_t dma;
 	void *page;
+	int n;
 
-	while (!stop) {
+	/* At the end, go on until a call finds what ended it. */
+	for (n = 0; !stop || n < 500; n += stop) {
 		m = (struct usr_pci_mapping){
 			.virtaddr = (uintptr_t)memory +
 				    rand_r(&seed) % (16 * PAGE),
@@ -366,6 +369,64 @@ static void map_storm(void)
 	CHECK(!bus_master(e));
 }
 
+static void *read_until_error(void *unused)
+{
+	int ret;
+
+	(void)unused;
+	do {
+		ret = take(irq_fd);
+	} while (ret > 0);
+	return (void *)(long)ret;
+}
+
+/* The device goes away under calls, sleepers and mappings, and comes back. */
+static void removal_storm(void)
+{
+	char path[80];
+	pthread_t t[4];
+	void *ret;
+	int i, j;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove", e->name);
+	for (i = 0; i < rounds(12); i++) {
+		shared_fd = -EAGAIN;
+		for (j = 0; j < 100 && shared_fd < 0; j++) {
+			shared_fd = pci_open(e, EDU_MASK);
+			if (shared_fd < 0)
+				sleep_ms(20);
+		}
+		CHECK(shared_fd >= 0);
+		line = edu_line(e);
+		if (i & 1)
+			EQ(pci_irq_vectors(shared_fd, 1, 1, &line), 1);
+		irq_fd = irq_open(line, O_RDONLY);
+		CHECK(irq_fd >= 0);
+		edu_map(e);
+		edu_raise(e);
+		for (j = 0; j < 2; j++)
+			pthread_create(&t[j], NULL, map_unmap,
+				       (void *)(uintptr_t)j);
+		for (; j < 4; j++)
+			pthread_create(&t[j], NULL, read_until_error, NULL);
+		sleep_ms(20 + i * 7);
+		/* From here on a call may find the device gone. */
+		stop = true;
+		EQ(sysfs_write(path, "1"), 1);
+		for (j = 0; j < 4; j++) {
+			pthread_join(t[j], &ret);
+			if (j > 1)
+				EQ((long)ret, -EIO);
+		}
+		close(shared_fd);
+		close(irq_fd);
+		EQ(locked_kib(), 0);
+		munmap((void *)e->bar, PAGE);
+		EQ(sysfs_write("/sys/bus/pci/rescan", "1"), 1);
+		stop = false;
+	}
+}
+
 const struct test irq_race_tests[] = {
 	{ "P8 a blocked read holds the file that is closed under it",
 	  p8_close_in_read },
@@ -379,6 +440,7 @@ const struct test irq_race_tests[] = {
 	  d1_polling_readers },
 	{ "P6 opens and closes race with interrupts", open_storm },
 	{ "U2 maps, unmaps, bad arguments and a close race", map_storm },
+	{ "D13 removal races with calls, readers and mappings", removal_storm },
 	{ "U2 kill -9 at any step leaves line and device free", kill_anywhere },
 	{ NULL, NULL },
 };
