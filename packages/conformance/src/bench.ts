@@ -87,7 +87,10 @@ export interface AccountingBench {
 
 /** One misuse of the DMA interface, as the kernel's debugging reports it (M6). */
 export interface DmaReport {
-  /** What was done: `double unmap`, `device write to memory mapped to-device` … */
+  /**
+   * What was done: `double unmap`, `unknown unmap`, `wrong size`, `wrong direction`, `cpu access`, `device write`,
+   * `device read`, `outside every mapping`, `overlap` or `leak`.
+   */
   readonly what: string;
 }
 
@@ -103,6 +106,7 @@ export const BENCH_ABILITIES = [
   'faults',
   'accounting',
   'unplug',
+  'bind-driver',
   'dma-debugging',
 ] as const;
 export type BenchAbility = (typeof BENCH_ABILITIES)[number];
@@ -127,6 +131,8 @@ export interface Bench {
   readonly accounting?: AccountingBench;
   /** Pulls a device out of its slot. */
   unplug?(address: PciAddress): Settles;
+  /** A driver of the kernel takes a device. */
+  bindDriver?(address: PciAddress): Settles;
   dmaReports?(): readonly DmaReport[];
 }
 

@@ -37,6 +37,7 @@ export const RULES = {
   U3: ['usr_pci_get_consistent', both],
   U4: ['usr_pci_mmap', both],
   U5: ['usr_pci_munmap', both],
+  MSI: ['usr_pci_irq_vectors', both],
   M1: ['consistent memory', both],
   M2: ['streaming mappings', both],
   M3: ['map and unmap belong together', both],

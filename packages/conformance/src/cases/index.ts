@@ -15,6 +15,7 @@ import { pollCases } from './poll.ts';
 import { randomProgramCases } from './random-programs.ts';
 import { usrPciDefectCases } from './usr-pci-defects.ts';
 import { usrPciMapCases } from './usr-pci-map.ts';
+import { usrPciMsiCases } from './usr-pci-msi.ts';
 import { usrPciOpenCases } from './usr-pci-open.ts';
 
 /** Every case there is. */
@@ -28,6 +29,7 @@ export const CASES: readonly Case[] = [
   ...irqDefectCases,
   ...usrPciOpenCases,
   ...usrPciMapCases,
+  ...usrPciMsiCases,
   ...usrPciDefectCases,
   ...dmaCases,
   ...badInputCases,

@@ -1,6 +1,7 @@
 import {
   EACCES,
   EAGAIN,
+  EBADF,
   EBUSY,
   EMFILE,
   ENOENT,
@@ -10,6 +11,7 @@ import {
   O_NONBLOCK,
   O_RDONLY,
   POLLIN,
+  SIGKILL,
 } from '@usrdrv/core';
 import type { Case } from '../case.ts';
 
@@ -243,6 +245,36 @@ export const irqLineCases: readonly Case[] = [
       t.equal(await read.ends(), 1, 'the count');
       await t.edu.acknowledge(1);
       t.openIrq();
+    },
+  },
+  {
+    id: 'P8',
+    level: 'syscall',
+    title: 'a process that is killed while it sleeps in a read gives the line back',
+    needs: ['edu', 'fork', 'signals'],
+    async run(t) {
+      const child = t.fork();
+      const fd = t.succeeds(child.open(t.irqPath(), O_RDONLY), 'open in the child');
+      await t.sleeps(t.startCount(fd, child), 'read in the child');
+      t.result(t.thread.open(t.irqPath(), O_RDONLY), -EBUSY, 'open while the child sleeps');
+      t.result(t.thread.kill(child.process, SIGKILL), 0, 'kill');
+      t.openIrq();
+    },
+  },
+  {
+    id: 'P8',
+    level: 'syscall',
+    title: 'threads share descriptors: one takes the count that another one waits for',
+    needs: ['edu', 'threads'],
+    async run(t) {
+      const other = t.thread.clone();
+      if (typeof other === 'number') throw new Error(`clone failed with ${other}`);
+      const fd = t.openIrq(O_RDONLY);
+      const read = await t.sleeps(t.startCount(fd, other), 'read in the other thread');
+      await t.edu.raise(1);
+      t.equal(await read.ends(), 1, 'the count');
+      t.result(other.close(fd), 0, 'close in the other thread');
+      t.result(t.thread.close(fd), -EBADF, 'close in the first');
     },
   },
   {

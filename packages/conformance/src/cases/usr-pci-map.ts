@@ -302,6 +302,22 @@ export const usrPciMapCases: readonly Case[] = [
   {
     id: 'U5',
     level: 'syscall',
+    title: 'a region that the process unmapped meanwhile is still pinned, and can be unmapped for the device',
+    needs: ['edu', 'accounting'],
+    run(t) {
+      const pins = t.accounting.pins();
+      const device = new UsrPciCalls(t);
+      const region = t.memory(2);
+      const { dmaaddr } = device.mapped(region, 2 * PAGE_SIZE);
+      t.result(t.thread.munmap(region, 2 * PAGE_SIZE), 0, 'munmap');
+      t.ok(t.accounting.pins() > pins, 'the pages are pinned');
+      t.result(device.unmap(dmaaddr), 0, 'usr_pci_munmap');
+      t.equal(t.accounting.pins(), pins, 'pins');
+    },
+  },
+  {
+    id: 'U5',
+    level: 'syscall',
     title: 'bad and foreign descriptors are EINVAL before a bad pointer, which is EFAULT',
     needs: ['edu'],
     run(t) {

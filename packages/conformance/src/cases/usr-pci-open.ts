@@ -1,8 +1,10 @@
 import {
   EBADF,
   EBUSY,
+  EINVAL,
   EIO,
   EMFILE,
+  ENFILE,
   ENOENT,
   ENOMEM,
   EPERM,
@@ -139,6 +141,46 @@ export const usrPciOpenCases: readonly Case[] = [
     run(t) {
       t.result(t.thread.capset({ CAP_SYS_RAWIO: false }), 0, 'capset');
       t.result(openDevice(t.edu, t.thread), -EPERM, 'usr_pci_open');
+    },
+  },
+  {
+    id: 'U1',
+    level: 'syscall',
+    title: 'a device that a driver of the kernel has is EBUSY',
+    kernel: 'usrdrv-6.1',
+    needs: ['edu', 'bind-driver'],
+    async run(t) {
+      await t.bench.bindDriver?.(t.edu.address);
+      t.result(openDevice(t.edu, t.thread), -EBUSY, 'usr_pci_open');
+    },
+  },
+  {
+    id: 'U1',
+    level: 'syscall',
+    title: 'a device that cannot be enabled is the error of enabling it',
+    needs: ['edu', 'faults'],
+    run(t) {
+      t.faults.failEnable();
+      t.result(openDevice(t.edu, t.thread), -EINVAL, 'usr_pci_open');
+      t.equal(busMaster(t), false, 'bus master');
+    },
+  },
+  {
+    id: 'U1',
+    level: 'syscall',
+    title: 'with too many files open in the system it is ENFILE, and the device stays free',
+    kernel: 'chubb-2.6.11',
+    needs: ['edu', 'credentials', 'fork'],
+    run(t) {
+      const child = t.fork();
+      t.result(child.setrlimit('RLIMIT_NOFILE', 100_000), 0, 'setrlimit');
+      t.result(child.setuid(1000), 0, 'setuid');
+      let result = 0;
+      while (result >= 0) result = child.epollCreate1(0);
+      t.result(result, -ENFILE, 'epoll_create1, in the end');
+      t.result(openDevice(t.edu, child), -ENFILE, 'usr_pci_open');
+      child.exitGroup(0);
+      t.succeeds(openDevice(t.edu, t.thread), 'usr_pci_open afterwards');
     },
   },
   {

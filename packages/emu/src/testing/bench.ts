@@ -21,6 +21,8 @@ export interface TargetOptions {
   readonly interrupts?: '8259';
   readonly iommu?: false;
   readonly comm?: string;
+  /** What goes wrong. Left out, what the bench is told to let fail. */
+  readonly oracle?: Oracle;
 }
 
 /** What `@usrdrv/conformance` runs a case on: see its Target and Bench, which this is one of. */
@@ -100,6 +102,11 @@ export class EmulatedBench {
 
   unplug(address: PciAddress): void {
     this.machine.pci.unplug(address);
+  }
+
+  bindDriver(address: PciAddress): void {
+    const dev = this.machine.kernel.pciDevs.get(`${address}`);
+    if (dev !== undefined) dev.driver = 'bench';
   }
 
   dmaReports(): readonly { readonly what: string }[] {
