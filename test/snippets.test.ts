@@ -59,6 +59,7 @@ describe('each snippet of the documentation compiles and runs', () => {
             expect(ended, output).toBe(0);
             // console.assert only says so.
             expect(output).not.toMatch(/^Assertion failed/m);
+            expect(linesIn(output, printsOf(snippet)), output).toEqual(printsOf(snippet));
           });
         }
       }
@@ -79,6 +80,22 @@ function shellTests({ code, place, noRun }: Snippet) {
       expect(ended, output).toBe(0);
     });
   }
+}
+
+/** What the comment after a `console.log` says that it prints: `console.log(6 * 7); // 42`. */
+function printsOf({ code }: Snippet): string[] {
+  return [...code.matchAll(/^\s*console\.log\(.*\); \/\/ (.+)$/gm)].map(([, printed = '']) => printed);
+}
+
+/** Those of the lines that are in the output, as far as they are there in their order. */
+function linesIn(output: string, lines: readonly string[]): string[] {
+  const printed = output.split('\n');
+  let from = 0;
+  return lines.filter((line) => {
+    const at = printed.indexOf(line, from);
+    if (at >= 0) from = at + 1;
+    return at >= 0;
+  });
 }
 
 function usesVitest({ code }: Snippet): boolean {

@@ -11,9 +11,14 @@ import type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width }
  *
  * @example
  * ```ts
- * import { EduDevice } from '@usrdrv/emu';
+ * import { bindDriver } from '@usrdrv/core';
+ * import { eduDriver } from '@usrdrv/drivers/edu';
+ * import { EduDevice, emulated } from '@usrdrv/emu';
  * const edu = new EduDevice();
- * edu.buffer.set([1, 2, 3]); // the back door: what a driver will read from the device
+ * using backend = emulated({ devices: [edu] });
+ * edu.buffer.set([1, 2, 3]); // the back door
+ * using bindings = await bindDriver(backend, eduDriver());
+ * console.log(await bindings.bound[0]?.instance.read(0, 3)); // Uint8Array(3) [ 1, 2, 3 ]
  * ```
  */
 export class EduDevice implements DeviceModel, AccessHandlers {

@@ -22,8 +22,14 @@ export interface Fault {
  * @example
  * ```ts
  * import { EduDevice, emulated, faults } from '@usrdrv/emu';
- * const oracle = faults([{ tag: 'alloc.fail', nth: 2 }, { tag: 'device.stall' }]);
+ * const oracle = faults([{ tag: 'pci.enable' }, { tag: 'device.stall' }]);
  * using backend = emulated({ devices: [new EduDevice()], oracle });
+ * try {
+ *   backend.pci.open('0000:00:04.0', { dmaMask: 0xfff_ffffn });
+ * } catch (error) {
+ *   console.log(String(error)); // SystemError: EINVAL: invalid argument, usr_pci_open '0000:00:04.0'
+ * }
+ * console.log(oracle.unused); // [ { tag: 'device.stall' } ]
  * ```
  * @throws RangeError an unknown tag or step; a number that is no integer >= 1 (`times`: or Infinity)
  */

@@ -8,7 +8,13 @@ import type { Tape } from './token.ts';
  * ```ts
  * import { EduDevice, emulated, parseToken, TapeOracle } from '@usrdrv/emu';
  * const { kernel, tape } = parseToken('emu1:usrdrv-6.1:open:1');
- * using backend = emulated({ kernel, devices: [new EduDevice()], oracle: new TapeOracle(tape) });
+ * const oracle = new TapeOracle(tape);
+ * using backend = emulated({ kernel, devices: [new EduDevice()], oracle });
+ * try {
+ *   backend.pci.open('0000:00:04.0', { dmaMask: 0xfff_ffffn });
+ * } catch {
+ *   console.log(oracle.describe().join()); // alloc.fail: the 1st time
+ * }
  * ```
  */
 export class TapeOracle extends RecordingOracle {
