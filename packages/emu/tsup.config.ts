@@ -41,7 +41,8 @@ const licenses: Plugin = {
         return `${name} ${version}, ${license}\n${text}`;
       });
       mkdirSync('dist', { recursive: true });
-      writeFileSync('dist/THIRD-PARTY-LICENSES.txt', texts.join(`\n${'-'.repeat(80)}\n\n`));
+      // Not called a license: pnpm would take it for the package's own, and leave that out of the tarball.
+      writeFileSync('dist/THIRD-PARTY-NOTICES.txt', texts.join(`\n${'-'.repeat(80)}\n\n`));
     });
   },
 };
