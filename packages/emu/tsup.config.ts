@@ -28,7 +28,7 @@ const withoutNode: Plugin = {
   },
 };
 
-/** Puts the licenses of what was bundled beside it, as they ask for. */
+/** Puts the licenses of what was bundled beside it. Named LICENSE, the file would keep pnpm from packing ours. */
 const licenses: Plugin = {
   name: 'licenses',
   setup(build) {
