@@ -108,9 +108,9 @@ export class UsrdrvIrqFile implements FileOperations {
       if ((file.flags & O_NONBLOCK) !== 0) {
         yield ARM;
         if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
-        this.#arm(task.cpu);
+        const ready = this.#arm(task.cpu);
         yield LOOK;
-        if (this.count === 0) return -EAGAIN;
+        if (!ready && this.count === 0) return -EAGAIN;
         continue;
       }
       const entry = taskEntry(task);
@@ -119,10 +119,10 @@ export class UsrdrvIrqFile implements FileOperations {
       task.state = TASK_INTERRUPTIBLE;
       yield ARM;
       if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
-      this.#arm(task.cpu);
+      const ready = this.#arm(task.cpu);
       yield LOOK;
       const interrupted = task.signalPending;
-      if (this.count > 0 || this.removed || interrupted) task.state = TASK_RUNNING;
+      if (ready || this.count > 0 || this.removed || interrupted) task.state = TASK_RUNNING;
       yield SCHEDULE;
       yield FINISH;
       task.state = TASK_RUNNING;
@@ -136,10 +136,10 @@ export class UsrdrvIrqFile implements FileOperations {
     table?.wait(this.wait);
     yield ARM;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
-    this.#arm(task.cpu);
+    const ready = this.#arm(task.cpu);
     yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;
-    return this.count > 0 ? READABLE : 0;
+    return ready || this.count > 0 ? READABLE : 0;
   }
 
   *release(): Steps<void> {
@@ -153,12 +153,18 @@ export class UsrdrvIrqFile implements FileOperations {
     this.wait.wakeUp(READABLE | POLLERR | POLLHUP);
   }
 
-  /** Unmasks the line where nothing is pending; needs the lock, and releases it. What comes at once is for the next look. */
-  #arm(cpu: Cpu): void {
-    if (this.count === 0 && this.masked) {
+  /**
+   * Unmasks the line where nothing is pending; needs the lock, and releases it. What comes at once is for the next look.
+   * True where something was pending: another reader may have taken it by the next look, and then the line would be left
+   * masked behind whoever slept.
+   */
+  #arm(cpu: Cpu): boolean {
+    const ready = this.count > 0;
+    if (!ready && this.masked) {
       this.masked = false;
       this.core.enable(this.desc.irq);
     }
     this.#lock.release(cpu);
+    return ready;
   }
 }
