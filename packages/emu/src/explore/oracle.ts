@@ -15,6 +15,8 @@ export interface Oracle {
 
 /** Everything that the machine leaves open. */
 export const CHOICE_TAGS = [
+  /** Explored runs: who takes the next step. 0 whoever took the last one. */
+  'schedule',
   /** 1: this allocation fails (ENOMEM). */
   'alloc.fail',
   /** 1: the edge or the assertion is lost on the way to the controller. */

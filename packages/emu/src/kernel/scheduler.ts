@@ -21,6 +21,8 @@ export class Scheduler {
   readonly #runnable: Task[] = [];
   /** The tasks that sleep in a call which that signal would call off. */
   readonly #sleepers = new WeakMap<AbortSignal, Set<Task>>();
+  /** Who drives the calls one step at a time, where this scheduler is not to. */
+  stepper: Stepper | undefined = undefined;
 
   constructor(
     private readonly cpus: Cpus,
@@ -36,6 +38,7 @@ export class Scheduler {
   run(task: Task, call: SystemCall, abort?: AbortSignal): MaySleep {
     if (abort?.aborted) task.signalPending = true;
     task.process.enter();
+    if (this.stepper !== undefined) return this.stepper.begin(task, call);
     let inFlight: InFlight | undefined;
     let result: number | undefined = -EINTR;
     this.#depth++;
@@ -58,13 +61,17 @@ export class Scheduler {
     task.process.leave();
   }
 
-  /** Runs kernel code that belongs to no sleeping call: a release, a probe. It must not sleep. */
-  runNow<T>(task: Task, steps: Steps<T>): T {
+  /** Runs kernel code that belongs to no sleeping call: a release. It must not sleep. */
+  runNow(task: Task, steps: Steps<void>): void {
+    if (this.stepper !== undefined) {
+      this.stepper.also(task, steps);
+      return;
+    }
     this.#depth++;
     try {
       for (;;) {
         const next = steps.next();
-        if (next.done === true) return next.value;
+        if (next.done === true) return;
         if (next.value === SCHEDULE && task.state !== TASK_RUNNING) {
           throw new Error('BUG: kernel code that must not sleep called schedule()');
         }
@@ -84,7 +91,7 @@ export class Scheduler {
 
   /** Takes waiting interrupts and runs woken tasks until nothing is left to do. Does nothing when called from within. */
   settle(): void {
-    if (this.#depth > 0) return;
+    if (this.#depth > 0 || this.stepper !== undefined) return;
     this.#depth++;
     try {
       for (;;) {
@@ -189,6 +196,14 @@ export interface SystemCall {
   start(task: Task): Steps<number>;
   /** It is over; whoever made it hears of the result after this. */
   over(result: number): void;
+}
+
+/** Drives kernel code one step at a time, with others in between. */
+export interface Stepper {
+  /** A task makes a system call. The result, which nobody looks at: the stepper has it later. */
+  begin(task: Task, call: SystemCall): number;
+  /** Kernel code that a task has to run before it goes on: the release of a file. */
+  also(task: Task, steps: Steps<void>): void;
 }
 
 /** A system call on its way. */

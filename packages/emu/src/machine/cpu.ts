@@ -19,6 +19,11 @@ export class Cpu {
     this.cpus.requests++;
   }
 
+  /** Whether an interrupt waits that it would take now. */
+  get interrupted(): boolean {
+    return this.irqsOff === 0 && this.#requested.length > 0;
+  }
+
   /** Takes the first waiting interrupt. */
   take(): number | undefined {
     if (this.irqsOff > 0) return undefined;

@@ -1,0 +1,367 @@
+import { EAGAIN, EINTR, type MaySleep } from '@usrdrv/core';
+import { ERESTARTNOHAND, ERESTARTSYS, type Stepper, type SystemCall } from '../kernel/scheduler.ts';
+import { CPU_RELAX, type Step, type Steps } from '../kernel/step.ts';
+import type { Task } from '../kernel/task.ts';
+import { Actor, type Program, TAKE, TIMER, USER } from './actor.ts';
+import type { Invariant, Violation } from './invariants.ts';
+import type { ExploredThread, World } from './world.ts';
+
+/** Steps after which a run counts as one that does not end. */
+const LIMIT_STEPS = 20_000;
+/** Interrupts that devices send after a run, to see who can still be woken. */
+const LIMIT_STIMULI = 32;
+
+/** Who decides at each step, and who looks on. */
+export interface Chooser {
+  /**
+   * Picks who goes on: an index into `enabled`, of which the first `count` count. 0 is whoever took the last step, where
+   * `preempts`, else whoever is calm to take next.
+   */
+  schedule(enabled: readonly Actor[], count: number, preempts: boolean): number;
+  /** An actor has taken the step that it was at. */
+  stepped?(actor: Actor, step: Step): void;
+}
+
+/**
+ * Takes a world from the start of its programs to the end, one step of one actor at a time. One is for any number of
+ * runs, one after the other.
+ */
+export class Interleaving implements Stepper {
+  /** What went wrong in this run, the first thing. */
+  violation: Violation | undefined = undefined;
+  /** Steps taken in this run. */
+  steps = 0;
+  /** The choices are over: what follows is calm, and only shows who can still go on. */
+  calm = false;
+  /** The step that was taken last, and by whom. */
+  last: Step = USER;
+  current: Actor | undefined = undefined;
+  /** Sees every step, for whoever wants the timeline. */
+  onStep: ((actor: Actor, step: Step) => void) | undefined = undefined;
+  #progress = 0;
+  /** System calls that have returned. */
+  #returned = 0;
+  #lastThread: Actor | undefined = undefined;
+  #captured: SystemCall | undefined = undefined;
+  readonly #also: Steps<void>[] = [];
+  readonly #enabled: Actor[] = [];
+
+  constructor(
+    readonly world: World,
+    private readonly chooser: Chooser,
+    private readonly invariants: readonly Invariant[],
+  ) {
+    world.machine.scheduler.stepper = this;
+  }
+
+  /** Runs the programs that the world has been given. The violation, where there is one. */
+  run(): Violation | undefined {
+    this.violation = undefined;
+    this.steps = 0;
+    this.calm = false;
+    this.current = undefined;
+    this.last = USER;
+    this.#progress = 0;
+    this.#lastThread = undefined;
+    this.#also.length = 0;
+    try {
+      this.#untilRest();
+      if (this.violation === undefined) this.#rest();
+    } catch (error) {
+      if (error instanceof RunGivenUp) throw error;
+      this.fail('no exception', error instanceof Error ? error.message : String(error));
+    }
+    return this.violation;
+  }
+
+  /** Notes what went wrong; the first thing counts. */
+  fail(invariant: string, what: string): void {
+    this.violation ??= { invariant, what, step: this.last.name, actor: this.current?.name ?? '' };
+  }
+
+  begin(_task: Task, call: SystemCall): number {
+    this.#captured = call;
+    return 0;
+  }
+
+  also(_task: Task, steps: Steps<void>): void {
+    this.#also.push(steps);
+  }
+
+  /** Steps until nobody can go on. */
+  #untilRest(): void {
+    const { world, invariants } = this;
+    const enabled = this.#enabled;
+    while (this.violation === undefined) {
+      const count = this.#collect();
+      if (count === 0) return;
+      let way = 0;
+      if (count > 1 && !this.calm) way = this.chooser.schedule(enabled, count, enabled[0] === this.current);
+      const actor = enabled[way];
+      if (actor === undefined) throw new Error(`BUG: way ${way} of ${count}`);
+      if (++this.steps > LIMIT_STEPS) {
+        this.fail('every run ends', `no end after ${LIMIT_STEPS} steps`);
+        return;
+      }
+      const step = actor.at;
+      this.current = actor;
+      this.last = step;
+      this.#advance(actor);
+      if (step !== CPU_RELAX) this.#progress++;
+      if (!this.calm) this.chooser.stepped?.(actor, step);
+      this.onStep?.(actor, step);
+      for (const invariant of invariants) {
+        const what = invariant.afterStep?.(world, actor, step);
+        if (what !== undefined) this.fail(invariant.name, what);
+      }
+    }
+  }
+
+  /** Who can go on, the calm one first: who goes on already, interrupts, the thread that ran last, then all in order. */
+  #collect(): number {
+    const { world, current } = this;
+    const enabled = this.#enabled;
+    let count = 0;
+    if (current !== undefined && this.#canGoOn(current)) enabled[count++] = current;
+    for (const actor of world.interrupts) {
+      if (actor !== current && this.#canGoOn(actor)) enabled[count++] = actor;
+    }
+    const last = this.#lastThread;
+    if (last !== undefined && last !== current && this.#canGoOn(last)) enabled[count++] = last;
+    for (const { actor } of world.threads) {
+      if (actor !== current && actor !== last && this.#canGoOn(actor)) enabled[count++] = actor;
+    }
+    for (const actor of world.devices) {
+      if (actor !== current && this.#canGoOn(actor)) enabled[count++] = actor;
+    }
+    if (world.machine.clock.pending && current !== world.clock) enabled[count++] = world.clock;
+    return count;
+  }
+
+  #canGoOn(actor: Actor): boolean {
+    switch (actor.kind) {
+      case 'interrupt':
+        return actor.steps === undefined ? actor.cpu?.interrupted === true : actor.mayGoOn(this.#progress);
+      case 'thread':
+        // An interrupt handler on its processor comes first; so does whoever switched interrupts off there.
+        if (actor.cpu !== undefined && actor.cpu.irqsOff > 0 && actor !== this.current) return false;
+        return actor.mayGoOn(this.#progress);
+      case 'device':
+        return actor.mayGoOn(this.#progress);
+      case 'clock':
+        return this.world.machine.clock.pending;
+    }
+  }
+
+  #advance(actor: Actor): void {
+    switch (actor.kind) {
+      case 'thread':
+        this.#lastThread = actor;
+        this.#advanceThread(actor);
+        break;
+      case 'interrupt':
+        this.#advanceInterrupt(actor);
+        break;
+      case 'device':
+        this.#advanceProgram(actor);
+        break;
+      case 'clock':
+        actor.at = TIMER;
+        this.world.machine.clock.runNext();
+        break;
+    }
+  }
+
+  #advanceInterrupt(actor: Actor): void {
+    const { cpu } = actor;
+    if (cpu === undefined) return;
+    if (actor.steps === undefined) {
+      const irq = cpu.take();
+      if (irq === undefined) return;
+      const flow = this.world.machine.irqs.handle(cpu, irq);
+      this.last = TAKE;
+      if (flow === undefined) return;
+      cpu.irqsOff++;
+      actor.steps = flow;
+      actor.irq = irq;
+    }
+    const next = actor.steps.next();
+    if (next.done !== true) {
+      this.#at(actor, next.value);
+      return;
+    }
+    cpu.irqsOff--;
+    actor.steps = undefined;
+    actor.irq = -1;
+    actor.at = TAKE;
+  }
+
+  #advanceThread(actor: Actor): void {
+    if (actor.steps === undefined) {
+      this.#advanceProgram(actor);
+      return;
+    }
+    const next = actor.steps.next();
+    if (next.done !== true) this.#at(actor, next.value);
+    else if (actor.finishing === undefined) this.#returns(actor, typeof next.value === 'number' ? next.value : 0);
+    else this.#goesOn(actor);
+  }
+
+  #at(actor: Actor, step: Step): void {
+    actor.at = step;
+    if (step === CPU_RELAX) actor.relaxedAt = this.#progress;
+  }
+
+  /** A system call has its result. */
+  #returns(actor: Actor, raw: number): void {
+    const { task, call } = actor;
+    let result = raw;
+    this.#returned++;
+    if (task !== undefined && call !== undefined) {
+      if (raw === -ERESTARTSYS || raw === -ERESTARTNOHAND) {
+        task.signalPending = false;
+        result = -EINTR;
+      }
+      this.#reads(actor, result);
+      this.world.machine.scheduler.over(task, call, result);
+    }
+    actor.call = undefined;
+    actor.finishing = result;
+    this.#goesOn(actor);
+  }
+
+  /** Back to user space, by way of whatever kernel code has to run before. */
+  #goesOn(actor: Actor): void {
+    const also = this.#also.shift();
+    if (also !== undefined) {
+      actor.steps = also;
+      const next = also.next();
+      if (next.done !== true) {
+        this.#at(actor, next.value);
+        return;
+      }
+    }
+    actor.steps = undefined;
+    actor.result = actor.finishing ?? 0;
+    actor.finishing = undefined;
+    actor.at = USER;
+  }
+
+  /** Keeps the books of a read of an irq file. */
+  #reads(actor: Actor, result: number): void {
+    const thread = this.#threadOf(actor);
+    if (thread === undefined || thread.reading < 0) return;
+    const ops = thread.thread.process.files.get(thread.reading)?.ops;
+    thread.reading = -1;
+    thread.results.push(result === 4 ? thread.value : result);
+    for (const line of this.world.lines) {
+      const { file } = line;
+      if (file === undefined || file !== ops) continue;
+      if (result === 4) line.returned += thread.value;
+      else if (result === -EAGAIN && file.count > 0) {
+        this.fail(EAGAIN_IS_TRUE, `read says EAGAIN while the count is ${file.count}`);
+      }
+    }
+  }
+
+  #threadOf(actor: Actor): ExploredThread | undefined {
+    for (const thread of this.world.threads) if (thread.actor === actor) return thread;
+    return undefined;
+  }
+
+  #advanceProgram(actor: Actor): void {
+    const { program, task } = actor;
+    if (program === undefined) return;
+    this.#captured = undefined;
+    const next = program.next(actor.result);
+    if (next.done === true) {
+      actor.done = true;
+      return;
+    }
+    const { value } = next;
+    const call = this.#taken();
+    if (call === undefined || task === undefined) {
+      // A step of its own, or a system call that failed before it began.
+      if (isStep(value)) actor.at = value;
+      else actor.result = typeof value === 'number' ? value : 0;
+      if (!isStep(value)) this.#reads(actor, actor.result);
+      return;
+    }
+    actor.call = call;
+    const steps = call.start(task);
+    actor.steps = steps;
+    const first = steps.next();
+    if (first.done === true) this.#returns(actor, first.value);
+    else this.#at(actor, first.value);
+  }
+
+  #taken(): SystemCall | undefined {
+    return this.#captured;
+  }
+
+  /** Nobody can go on: looks at what became of everyone, then lets devices try everything, and ends the process. */
+  #rest(): void {
+    const { world } = this;
+    for (const invariant of this.invariants) {
+      const what = invariant.atRest?.(world);
+      if (what !== undefined) this.fail(invariant.name, what);
+    }
+    this.calm = true;
+    for (let round = 0; this.violation === undefined && this.#unfinished() > 0; round++) {
+      const before = this.#returned;
+      for (const line of world.lines) line.fire();
+      this.current = undefined;
+      this.#untilRest();
+      // With all that devices can send, somebody must have come back: else nobody ever will.
+      if (this.#returned === before || round > LIMIT_STIMULI) this.fail(NOBODY_SLEEPS_FOR_EVER, this.#stuck());
+    }
+    if (this.violation === undefined) this.#exit();
+  }
+
+  #unfinished(): number {
+    let count = 0;
+    for (const { actor } of this.world.threads) if (!actor.done) count++;
+    return count;
+  }
+
+  /** Everyone who waits, and for what. */
+  #stuck(): string {
+    const waits: string[] = [];
+    for (const actor of this.world.actors) {
+      if (actor.kind === 'thread' && actor.waitsFor !== undefined) waits.push(`${actor.name} ${actor.waitsFor}`);
+    }
+    return waits.join('; ');
+  }
+
+  /** Closes what is open, calmly. */
+  #exit(): void {
+    const { world } = this;
+    const [first] = world.threads;
+    if (first === undefined) return;
+    const { files } = first.thread.process;
+    for (let fd = 0; files.get(fd) !== undefined; fd++) {
+      first.actor.reset(closing(first, fd));
+      this.#untilRest();
+    }
+    for (const invariant of this.invariants) {
+      const what = invariant.atEnd?.(world);
+      if (what !== undefined) this.fail(invariant.name, what);
+    }
+  }
+}
+
+/** What a strategy throws to end a run that it knows already. */
+export class RunGivenUp extends Error {
+  override readonly name = 'RunGivenUp';
+}
+
+export const EAGAIN_IS_TRUE = 'EAGAIN is true';
+export const NOBODY_SLEEPS_FOR_EVER = 'nobody sleeps for ever';
+
+function* closing(thread: ExploredThread, fd: number): Program {
+  yield thread.close(fd);
+}
+
+function isStep(value: Step | MaySleep): value is Step {
+  return typeof value === 'object' && 'name' in value;
+}

@@ -1,0 +1,130 @@
+import { IRQ_DISABLED, IRQ_PENDING } from '../kernel/irq-desc.ts';
+import type { Step } from '../kernel/step.ts';
+import type { Actor } from './actor.ts';
+import type { World } from './world.ts';
+
+/** Something that must never be otherwise. What it returns is what is wrong, in words. */
+export interface Invariant {
+  readonly name: string;
+  /** After each step. Hot: it looks, and builds a string only where something is wrong. */
+  afterStep?(world: World, actor: Actor, step: Step): string | undefined;
+  /** When nobody can go on any more. */
+  atRest?(world: World): string | undefined;
+  /** After everyone has come back and everything is closed. */
+  atEnd?(world: World): string | undefined;
+}
+
+/** Where something went wrong, and what. */
+export interface Violation {
+  /** The name of the invariant. */
+  readonly invariant: string;
+  readonly what: string;
+  /** The step that was taken last, and by whom. */
+  readonly step: string;
+  readonly actor: string;
+}
+
+/** S1: how many interrupts came since the last read is never less than none. */
+const countsAreNotNegative: Invariant = {
+  name: 'counts are not negative',
+  afterStep({ lines }) {
+    for (const { file, irq } of lines) {
+      if (file !== undefined && file.count < 0) return `the count of irq ${irq} is ${file.count}`;
+    }
+    return undefined;
+  },
+};
+
+/** S1, P5: the line is masked while an interrupt waits to be read; only who finds none lets it through. */
+const maskedWhilePending: Invariant = {
+  name: 'masked while pending',
+  afterStep({ lines }) {
+    for (const { file, irq, desc } of lines) {
+      if (file !== undefined && file.count > 0 && (desc.status & IRQ_DISABLED) === 0) {
+        return `irq ${irq} is let through while ${file.count} wait to be read`;
+      }
+    }
+    return undefined;
+  },
+};
+
+/** I3, I4: who has a line alone disables it once for each enable. */
+const maskDepthIsBalanced: Invariant = {
+  name: 'mask depth is balanced',
+  afterStep({ lines }) {
+    for (const { file, irq, desc } of lines) {
+      if (file !== undefined && (desc.depth < 0 || desc.depth > 1)) return `irq ${irq} is disabled ${desc.depth} times`;
+    }
+    return undefined;
+  },
+};
+
+const noWarning: Invariant = {
+  name: 'no kernel warning',
+  afterStep: ({ machine }) => machine.irqs.warnings[0],
+};
+
+/** Delivered = returned + pending + dropped; and what was not delivered is still on its way. */
+const interruptsAreConserved: Invariant = {
+  name: 'interrupts are conserved',
+  afterStep({ lines }, { kind, irq: taking }, { name }) {
+    if (kind !== 'interrupt' || (name !== 'H2' && name !== 'handler.count')) return undefined;
+    for (const line of lines) {
+      if (line.irq !== taking) continue;
+      line.delivered++;
+      line.waiting = false;
+    }
+    return undefined;
+  },
+  atRest({ lines, machine }) {
+    for (const line of lines) {
+      const { file, irq, delivered, returned } = line;
+      if (file === undefined) continue;
+      if (delivered !== returned + file.count) {
+        return `irq ${irq}: ${delivered} were delivered, ${returned} read, ${file.count} wait`;
+      }
+      const onItsWay = (line.desc.status & IRQ_PENDING) !== 0 || line.asserted || machine.cpus.requests > 0;
+      if (line.waiting && !onItsWay) return `irq ${irq}: an interrupt is lost`;
+    }
+    return undefined;
+  },
+  atEnd({ lines }) {
+    for (const { desc, irq } of lines) {
+      if (desc.actions.length === 0 && !desc.level && (desc.status & IRQ_PENDING) !== 0) {
+        return `irq ${irq} has been closed, and keeps an interrupt pending that nobody will read`;
+      }
+    }
+    return undefined;
+  },
+};
+
+const everythingIsFreed: Invariant = {
+  name: 'everything is freed',
+  atEnd({ machine, lines }) {
+    const { cpus, kernel } = machine;
+    if (kernel.fileTable.count !== 0) return `${kernel.fileTable.count} files are still open`;
+    if (cpus.locks !== 0) return `${cpus.locks} spinlocks are still held`;
+    for (const cpu of cpus.all) if (cpu.irqsOff !== 0) return `processor ${cpu.id} takes no interrupts any more`;
+    for (const { desc, irq } of lines) {
+      if (desc.actions.length > 0) return `irq ${irq} still has a handler`;
+      if ((desc.status & IRQ_DISABLED) === 0) return `irq ${irq} has no handler, and is let through`;
+    }
+    return undefined;
+  },
+};
+
+const noDmaMisuse: Invariant = {
+  name: 'no DMA misuse',
+  atEnd: ({ machine }) => machine.dmaDebug.reports[0]?.what,
+};
+
+/** What holds for every kernel and every driver. */
+export const INVARIANTS: readonly Invariant[] = [
+  countsAreNotNegative,
+  maskedWhilePending,
+  maskDepthIsBalanced,
+  noWarning,
+  interruptsAreConserved,
+  everythingIsFreed,
+  noDmaMisuse,
+];

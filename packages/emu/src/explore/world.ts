@@ -1,0 +1,270 @@
+import {
+  type EpollEvent,
+  type KernelProfile,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  type MaySleep,
+  O_RDONLY,
+  PAGE_SIZE,
+  type PollFd,
+  PROT_READ,
+  PROT_WRITE,
+  type VirtualAddress,
+  virtualAddress,
+} from '@usrdrv/core';
+import { IRQ_DISABLED, IRQ_LEVEL, type IrqDesc } from '../kernel/irq-desc.ts';
+import { ChubbIrqFile } from '../kernel/irq-file-chubb.ts';
+import { UsrdrvIrqFile } from '../kernel/irq-file-usrdrv.ts';
+import type { Thread } from '../kernel/syscalls.ts';
+import { TASK_RUNNING, type Task } from '../kernel/task.ts';
+import type { IrqLine } from '../machine/irq-line.ts';
+import { Machine, type MachineOptions } from '../machine/machine.ts';
+import { Actor, type Program } from './actor.ts';
+import type { Oracle } from './oracle.ts';
+
+/** An open irq file, of either profile. */
+export type IrqFile = ChubbIrqFile | UsrdrvIrqFile;
+
+export function isIrqFile(ops: unknown): ops is IrqFile {
+  return ops instanceof ChubbIrqFile || ops instanceof UsrdrvIrqFile;
+}
+
+/**
+ * A machine whose threads, devices and interrupts are stepped one by one. It is made once and used for run after run:
+ * between two runs the lines are as after power-on, and nothing is open.
+ */
+export class World {
+  readonly machine: Machine;
+  readonly threads: ExploredThread[] = [];
+  readonly devices: Actor[] = [];
+  readonly interrupts: readonly Actor[];
+  readonly clock: Actor;
+  readonly lines: WatchedLine[] = [];
+  /** All of them; an actor's `id` is its place here. */
+  readonly actors: Actor[] = [];
+  #threadsUsed = 0;
+  #devicesUsed = 0;
+
+  constructor(kernel: KernelProfile, o: Omit<MachineOptions, 'kernel' | 'oracle' | 'trace'>, oracle: Oracle) {
+    this.machine = new Machine({ comm: 'driver', ...o, kernel, oracle });
+    this.interrupts = this.machine.cpus.all.map((cpu) => this.#actor('interrupt', `irq/cpu${cpu.id}`, cpu, undefined));
+    this.clock = this.#actor('clock', 'clock', undefined, undefined);
+  }
+
+  /** A thread of the process, on the processors in turn, with a program to run. */
+  thread(name: string, program: (t: ExploredThread) => Program): ExploredThread {
+    const known = this.threads[this.#threadsUsed++];
+    const thread = known?.name === name ? known : this.#newThread(name);
+    thread.reset();
+    thread.actor.reset(program(thread));
+    return thread;
+  }
+
+  /** A device, or whoever else acts on the machine from outside. */
+  device(name: string, program: () => Program): void {
+    const known = this.devices[this.#devicesUsed++];
+    const actor = known?.name === name ? known : this.#actor('device', name, undefined, undefined);
+    if (known !== actor) this.devices.push(actor);
+    actor.reset(program());
+  }
+
+  /** An interrupt line that devices of the scenario drive. */
+  line(irq: number): WatchedLine {
+    for (const line of this.lines) if (line.irq === irq) return line;
+    const { machine } = this;
+    const desc = machine.irqs.desc(irq);
+    if (desc === undefined) throw new RangeError(`the machine has no line ${irq}`);
+    const line = new WatchedLine(irq, desc, machine.line(irq));
+    this.lines.push(line);
+    return line;
+  }
+
+  /** open("/proc/irq/N/irq") before the threads start, undisturbed. The descriptor, or -errno. */
+  open(irq: number, flags = O_RDONLY): number {
+    this.line(irq);
+    const { kernel, scheduler } = this.machine;
+    const { stepper } = scheduler;
+    scheduler.stepper = undefined;
+    try {
+      return kernel.process.thread.open(`/proc/irq/${irq}/irq`, flags);
+    } finally {
+      scheduler.stepper = stepper;
+    }
+  }
+
+  /** As before the first run. */
+  reset(): void {
+    this.#threadsUsed = 0;
+    this.#devicesUsed = 0;
+    const { cpus, chip, irqs, kernel } = this.machine;
+    for (const cpu of cpus.all) {
+      cpu.irqsOff = 0;
+      while (cpu.take() !== undefined);
+    }
+    for (const actor of this.interrupts) {
+      actor.reset(undefined);
+      actor.done = false;
+    }
+    for (const line of this.lines) {
+      line.reset();
+      chip.mask(line.irq);
+      chip.eoi(line.irq);
+    }
+    irqs.warnings.length = 0;
+    kernel.process.thread.tasks[0]?.wakeUp();
+  }
+
+  #newThread(name: string): ExploredThread {
+    const { kernel } = this.machine;
+    const { process } = kernel;
+    const thread = this.threads.length === 0 ? process.thread : process.clone();
+    const task = typeof thread === 'number' ? undefined : thread.tasks[0];
+    if (typeof thread === 'number' || task === undefined) throw new Error(`no thread: ${String(thread)}`);
+    const explored = new ExploredThread(thread, task, this.#actor('thread', name, task.cpu, task));
+    this.threads.push(explored);
+    return explored;
+  }
+
+  #actor(kind: Actor['kind'], name: string, cpu: Actor['cpu'], task: Task | undefined): Actor {
+    const actor = new Actor(this.actors.length, kind, name, cpu, task);
+    this.actors.push(actor);
+    return actor;
+  }
+}
+
+/** A thread of a scenario: its system calls, made with buffers of its own. */
+export class ExploredThread {
+  readonly buf: VirtualAddress;
+  readonly #values: Int32Array;
+  /** What its reads gave, in order: the count that was read, or -errno. */
+  readonly results: number[] = [];
+  /** The descriptor that it reads from now. */
+  reading = -1;
+
+  constructor(
+    readonly thread: Thread,
+    readonly task: Task,
+    readonly actor: Actor,
+  ) {
+    const prot = PROT_READ | PROT_WRITE;
+    const buf = thread.mmap(virtualAddress(0), PAGE_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+    if (typeof buf === 'number') throw new Error(`mmap: ${buf}`);
+    this.buf = buf;
+    const bytes = thread.process.bytes(buf, PAGE_SIZE);
+    this.#values = new Int32Array(bytes.buffer, bytes.byteOffset, 1);
+  }
+
+  get name(): string {
+    return this.actor.name;
+  }
+
+  /** The count that the last read put into memory. */
+  get value(): number {
+    return this.#values[0] ?? 0;
+  }
+
+  reset(): void {
+    this.results.length = 0;
+    this.reading = -1;
+    this.task.state = TASK_RUNNING;
+    this.task.signalPending = false;
+  }
+
+  open(path: string, flags = O_RDONLY): MaySleep {
+    return this.thread.open(path, flags);
+  }
+
+  close(fd: number): MaySleep {
+    return this.thread.close(fd);
+  }
+
+  /** read(2) of an irq file. */
+  read(fd: number, buf = this.buf): MaySleep {
+    this.reading = fd;
+    return this.thread.read(fd, buf, 4);
+  }
+
+  poll(fds: readonly PollFd[], timeoutMs = -1): MaySleep {
+    return this.thread.poll(fds, timeoutMs);
+  }
+
+  epollCtl(epfd: number, op: number, fd: number, event: EpollEvent): MaySleep {
+    return this.thread.epollCtl(epfd, op, fd, event);
+  }
+
+  epollWait(epfd: number, events: EpollEvent[], timeoutMs = -1): MaySleep {
+    return this.thread.epollWait(epfd, events, 8, timeoutMs);
+  }
+}
+
+/** A line, and the books about what happened to its interrupts. */
+export class WatchedLine {
+  /** Interrupts that devices asked for: edges, or assertions of a line that was not held. */
+  raised = 0;
+  /** Of those, what the handler has counted, what reads have returned. */
+  delivered = 0;
+  returned = 0;
+  /** What the kernel gave up in the open: at close, with the count of the file. */
+  dropped = 0;
+  /** A device asked, and no handler has counted since. */
+  waiting = false;
+
+  constructor(
+    readonly irq: number,
+    readonly desc: IrqDesc,
+    private readonly wire: IrqLine,
+  ) {}
+
+  /** The file that has the line, where one has. */
+  get file(): IrqFile | undefined {
+    const devId = this.desc.actions[0]?.devId;
+    return isIrqFile(devId) ? devId : undefined;
+  }
+
+  get asserted(): boolean {
+    return this.wire.asserted;
+  }
+
+  /** A device holds the line. */
+  raise(): void {
+    if (this.wire.asserted) return;
+    this.raised++;
+    this.waiting = true;
+    this.wire.raise(this);
+  }
+
+  /** A driver has acknowledged the device, which lets the line go. */
+  lower(): void {
+    if (!this.wire.asserted) return;
+    this.waiting = false;
+    this.wire.lower(this);
+  }
+
+  /** One edge. */
+  pulse(): void {
+    this.raised++;
+    this.waiting = true;
+    this.wire.raise(this);
+    this.wire.lower(this);
+  }
+
+  /** An interrupt as its device makes it: one edge, or an assertion until it is acknowledged. */
+  fire(): void {
+    if (this.desc.level) this.raise();
+    else this.pulse();
+  }
+
+  reset(): void {
+    this.raised = 0;
+    this.delivered = 0;
+    this.returned = 0;
+    this.dropped = 0;
+    this.waiting = false;
+    if (this.wire.asserted) this.wire.lower(this);
+    const { desc } = this;
+    desc.status = (desc.status & IRQ_LEVEL) | IRQ_DISABLED;
+    desc.depth = 1;
+    desc.irqCount = 0;
+    desc.irqsUnhandled = 0;
+  }
+}
