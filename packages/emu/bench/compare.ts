@@ -27,7 +27,9 @@ export async function compare(title: string, contestants: readonly Contestant[])
   for (const [at, { name }] of contestants.entries()) {
     const cost = median(costs[at] ?? []);
     const rate = (1e9 / cost).toLocaleString('en', { maximumFractionDigits: 0 });
-    console.log(`  ${name.padEnd(34)} ${cost.toFixed(0).padStart(8)} ns ${rate.padStart(14)}/s ${(cost / reference).toFixed(2).padStart(8)} x`);
+    console.log(
+      `  ${name.padEnd(34)} ${cost.toFixed(0).padStart(8)} ns ${rate.padStart(14)}/s ${(cost / reference).toFixed(2).padStart(8)} x`,
+    );
   }
 }
 

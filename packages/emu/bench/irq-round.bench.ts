@@ -5,7 +5,7 @@
  */
 import { type KernelProfile, O_NONBLOCK, O_RDONLY, virtualAddress } from '@usrdrv/core';
 import { type DeviceBus, EduDevice, emulated } from '@usrdrv/emu';
-import { compare, type Contestant } from './compare.ts';
+import { type Contestant, compare } from './compare.ts';
 
 const RAISED = 1;
 const ACKNOWLEDGE = 0x64;
@@ -15,7 +15,11 @@ await compare('an interrupt round, synchronous', [
   systemCalls('usrdrv-6.1'),
   systemCalls('chubb-2.6.11'),
 ]);
-await compare('an interrupt round, awaited', [promisePingPong(), awaitedRead('usrdrv-6.1'), awaitedRead('chubb-2.6.11')]);
+await compare('an interrupt round, awaited', [
+  promisePingPong(),
+  awaitedRead('usrdrv-6.1'),
+  awaitedRead('chubb-2.6.11'),
+]);
 
 /** The same device model and the same steps as functions that call each other: a mask, a count, four bytes. */
 function bareFunctions(): Contestant {

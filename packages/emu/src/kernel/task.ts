@@ -3,7 +3,7 @@ import type { Process } from './process.ts';
 
 export const TASK_RUNNING = 0;
 export const TASK_INTERRUPTIBLE = 1;
-export const TASK_UNINTERRUPTIBLE = 2;
+const TASK_UNINTERRUPTIBLE = 2;
 export type TaskState = typeof TASK_RUNNING | typeof TASK_INTERRUPTIBLE | typeof TASK_UNINTERRUPTIBLE;
 
 /** A system call that sleeps. */
