@@ -33,6 +33,13 @@ describe('fault plans', () => {
     );
   });
 
+  test('have half of their faults early, where a short run has all of its own, and the rest wherever', () => {
+    const seen = fc.sample(faultPlans({ tags: ['device.remove'] }), { seed: 1, numRuns: 500 }).flat();
+    const early = seen.filter(({ nth = 1 }) => nth <= 12).length / seen.length;
+    expect(early).toBeGreaterThan(0.4);
+    expect(early).toBeLessThan(0.7);
+  });
+
   test('shrink to none', () => {
     expect(smallest(faultPlans(), () => false)).toEqual([]);
   });

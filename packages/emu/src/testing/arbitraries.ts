@@ -96,7 +96,7 @@ function anyOf(tags: readonly ChoiceTag[], steps?: readonly string[]): fc.Arbitr
 }
 
 function fault(tag: ChoiceTag, steps: readonly string[] = []): fc.Arbitrary<Fault> {
-  const nth = fc.integer({ min: 1, max: REACH[tag] ?? USUAL_REACH });
+  const nth = nthTime(REACH[tag] ?? USUAL_REACH);
   if (tag === 'device.delay') {
     return fc.record({ tag: fc.constant(tag), nth, way: fc.integer({ min: 1, max: 3 }) });
   }
@@ -105,4 +105,10 @@ function fault(tag: ChoiceTag, steps: readonly string[] = []): fc.Arbitrary<Faul
     return fc.record({ tag: fc.constant(tag), nth: atStep, step: fc.constantFrom(...steps) });
   }
   return fc.record({ tag: fc.constant(tag), nth });
+}
+
+/** A short run asks for everything a few times only, so half of the faults come early. */
+function nthTime(reach: number): fc.Arbitrary<number> {
+  const early = fc.integer({ min: 1, max: Math.min(reach, 12) });
+  return fc.oneof({ withCrossShrink: true }, early, fc.integer({ min: 1, max: reach }));
 }
