@@ -183,8 +183,10 @@ export const dmaCases: readonly Case[] = [
       t.process.bytes(region, PAGE_SIZE).fill(0x33);
       const mapping = device.mapped(region, PAGE_SIZE, DMA_TO_DEVICE);
       await deviceWrites(t, edu, first(t, mapping), 64);
+      t.process.bytes(region, PAGE_SIZE).fill(0x44, 32);
       t.result(device.unmap(mapping.dmaaddr), 0, 'usr_pci_munmap');
-      t.equal(t.process.bytes(region, 64), new Uint8Array(64).fill(0x33), 'the memory');
+      const expected = new Uint8Array(64).fill(0x33, 0, 32).fill(0x44, 32);
+      t.equal(t.process.bytes(region, 64), expected, 'the memory, with what the processor wrote meanwhile');
     },
   },
   {

@@ -1,4 +1,5 @@
 import {
+  EAGAIN,
   EBADF,
   EEXIST,
   EINTR,
@@ -83,6 +84,11 @@ export const epollCases: readonly Case[] = [
       t.equal(await ready(t, epoll), [fd], 'the first wait');
       t.equal(await ready(t, epoll), [], 'the second wait');
       t.equal(await t.count(fd), 1, 'the count');
+      await t.edu.acknowledge(1);
+      t.result(await t.count(fd), -EAGAIN, 'the read that unmasks');
+      await t.edu.raise(1);
+      t.equal(await ready(t, epoll), [], 'a wait with an interrupt, but not armed');
+      t.equal(await t.count(fd), 1, 'its count');
       await t.edu.acknowledge(1);
       t.result(control(t, epoll, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT), 0, 'EPOLL_CTL_MOD');
       const before = t.taken();

@@ -99,6 +99,23 @@ export const interruptCoreCases: readonly Case[] = [
   {
     id: 'I2',
     level: 'syscall',
+    title: 'PENDING is kept from before, and nothing is sent again for it',
+    kernel: 'chubb-2.6.11',
+    needs: KERNEL,
+    async run(t) {
+      const { edge } = t.lines;
+      const first = requested(t, edge.irq);
+      t.kernelDriver.disableIrq(edge.irq);
+      await edge.pulse();
+      t.kernelDriver.freeIrq(edge.irq, first);
+      const second = requested(t, edge.irq);
+      await edge.lower();
+      t.equal([t.desc(edge.irq).pending, second.count], [true, 0], 'pending, and handler calls');
+    },
+  },
+  {
+    id: 'I2',
+    level: 'syscall',
     title: 'a shared addition leaves depth and state alone',
     needs: KERNEL,
     run(t) {

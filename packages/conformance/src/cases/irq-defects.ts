@@ -165,6 +165,24 @@ export const irqDefectCases: readonly Case[] = [
     },
   },
   {
+    id: 'D9',
+    level: 'syscall',
+    title: 'an edge that was held back at close is not left to who requests the line next',
+    kernel: 'usrdrv-6.1',
+    needs: ['lines', 'kernel-driver'],
+    async run(t) {
+      const { edge } = t.lines;
+      const fd = t.openIrq(O_NONBLOCK, edge.irq);
+      await edge.pulse();
+      await edge.pulse();
+      t.result(t.thread.close(fd), 0, 'close');
+      let calls = 0;
+      t.result(t.kernelDriver.requestIrq(edge.irq, { devId: {}, handler: () => ++calls > 0 }), 0, 'request_irq');
+      await edge.lower();
+      t.equal(calls, 0, 'handler calls');
+    },
+  },
+  {
     id: 'D10',
     level: 'syscall',
     title: 'the directory of a command called irq takes the place of the file',

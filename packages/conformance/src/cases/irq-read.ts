@@ -174,11 +174,19 @@ export const irqReadCases: readonly Case[] = [
   {
     id: 'P4',
     level: 'syscall',
-    title: 'an ignored signal does not end a sleeping read',
+    title: 'an ignored signal ends neither a sleeping read nor a sleeping poll',
     needs: ['edu', 'signals'],
     async run(t) {
       t.result(t.thread.sigaction(SIGUSR1, { flags: 0 }), 0, 'sigaction');
-      const read = await t.sleeps(t.startCount(t.openIrq()), 'read');
+      const fd = t.openIrq();
+      const poll = await t.sleeps(t.thread.poll([{ fd, events: POLLIN, revents: 0 }], -1), 'poll');
+      t.result(t.thread.kill(t.process, SIGUSR1), 0, 'kill');
+      await poll.sleepsOn('poll after an ignored signal');
+      await t.edu.raise(1);
+      t.result(await poll.ends(), 1, 'poll');
+      t.equal(await t.count(fd), 1, 'the count');
+      await t.edu.acknowledge(1);
+      const read = await t.sleeps(t.startCount(fd), 'read');
       t.result(t.thread.kill(t.process, SIGUSR1), 0, 'kill');
       await read.sleepsOn('read after an ignored signal');
       await t.edu.raise(1);
