@@ -52,7 +52,7 @@ function packageFolder(file: string): string | undefined {
   return /^.*[/\\]node_modules[/\\](?:@[^/\\]+[/\\])?[^/\\]+/.exec(file)?.[0];
 }
 
-// The heart of memfs is bundled, so that emu loads in a browser as it is: docs/decisions/files-are-fs-core.md.
+// The heart of memfs is bundled, so that emu loads in a browser as it is: docs/decisions/0007-files-are-fs-core.md.
 export default defineConfig({
   ...base,
   // What package.json does not list is bundled, and a module of Node's cannot be.
