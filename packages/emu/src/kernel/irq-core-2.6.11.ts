@@ -147,6 +147,10 @@ export class IrqCore2611 implements IrqCore {
     if (desc !== undefined) desc.status &= ~IRQ_PENDING;
   }
 
+  isSent(irq: number): boolean {
+    return this.fabric.cpus.all.some((cpu) => cpu.isSent(irq));
+  }
+
   allocMsi(): undefined {
     return undefined;
   }

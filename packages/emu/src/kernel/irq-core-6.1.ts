@@ -109,6 +109,10 @@ export class IrqCore61 implements IrqCore {
     return desc.level ? this.#level(cpu, desc) : this.#edge(cpu, desc);
   }
 
+  isSent(irq: number): boolean {
+    return this.fabric.cpus.all.some((cpu) => cpu.isSent(irq));
+  }
+
   allocMsi(count: number): number[] | undefined {
     // A function puts the vector's number into the low bits of its message, so those of the first have to be 0.
     const aligned = 2 ** Math.ceil(Math.log2(count));

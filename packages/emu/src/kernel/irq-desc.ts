@@ -85,6 +85,8 @@ export interface IrqCore {
   descs(): Iterable<IrqDesc>;
   /** Drops an edge that is held back for a later resend: whoever claims the line now did not wait for it (D9). */
   forgetEdge(irq: number): void;
+  /** Whether the interrupt has been sent to a processor that has not taken it: what kick_all_cpus_sync() sees arrive. */
+  isSent(irq: number): boolean;
   /** Interrupt numbers for so many message vectors, in a row; undefined where they run out. */
   allocMsi(count: number): number[] | undefined;
   freeMsi(irqs: readonly number[]): void;

@@ -16,7 +16,7 @@ import type { File, FileOperations, PollTable } from './file.ts';
 import { IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
 import { SpinLock } from './spinlock.ts';
-import { SCHEDULE, type Steps, step } from './step.ts';
+import { CPU_RELAX, SCHEDULE, type Steps, step } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
 import { taskEntry, WaitQueueHead } from './wait-queue.ts';
 
@@ -31,6 +31,7 @@ const PREPARE = step('prepare_to_wait');
 const LOOK = step('look');
 const FINISH = step('finish_wait');
 const POLL_WAIT = step('poll_wait');
+const RELEASE = step('release');
 
 const READABLE = POLLIN | POLLRDNORM;
 
@@ -142,7 +143,14 @@ export class UsrdrvIrqFile implements FileOperations {
     return ready || this.count > 0 ? READABLE : 0;
   }
 
-  *release(): Steps<void> {
+  /** Nobody arms the line any more; what was sent before is seen to arrive, and dropped: it is not for the next owner (D9). */
+  *release(_file: File, task: Task): Steps<void> {
+    yield RELEASE;
+    if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+    if (!this.masked) this.core.disableNosync(this.desc.irq);
+    this.masked = true;
+    this.#lock.release(task.cpu);
+    while (this.core.isSent(this.desc.irq)) yield CPU_RELAX;
     yield* this.core.free(this.desc.irq, this);
     this.core.forgetEdge(this.desc.irq);
   }

@@ -17,7 +17,7 @@ import {
 } from '@usrdrv/core';
 import { type DirectoryEntry, S_IFDIR, S_IFMT, Tree } from './dentry.ts';
 import type { FileOperations, FileTable } from './file.ts';
-import type { Steps } from './step.ts';
+import { type Steps, step } from './step.ts';
 import type { Task } from './task.ts';
 
 /** What a path leads to (struct inode). */
@@ -51,6 +51,9 @@ const O_LARGEFILE = 0o100000;
 const PATH_MAX = 4096;
 const NAME_MAX = 255;
 
+/** The descriptor is taken, and nothing is open: somebody else may open or close the same meanwhile. */
+const FD_RESERVED = step('open.reserved');
+
 /** Paths and what they lead to. The tree of directories is built at the first path that needs it. */
 export class Vfs {
   readonly #mounts: readonly FileSystem[];
@@ -81,6 +84,7 @@ export class Vfs {
     if (error < 0) return error;
     if (!early && !this.#files.hasRoom(process)) return -ENFILE;
     process.files.reserve(fd);
+    yield FD_RESERVED;
     const ops = yield* inode.open(task, flags);
     if (typeof ops === 'number') {
       process.files.unreserve(fd);

@@ -24,6 +24,11 @@ export class Cpu {
     return this.irqsOff === 0 && this.#requested.length > 0;
   }
 
+  /** Whether that interrupt has been sent to it, and not been taken. */
+  isSent(irq: number): boolean {
+    return this.#requested.includes(irq);
+  }
+
   /** Takes the first waiting interrupt. */
   take(): number | undefined {
     if (this.irqsOff > 0) return undefined;
