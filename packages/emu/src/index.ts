@@ -1,8 +1,21 @@
 export type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './devices/device.ts';
 export { EduDevice } from './devices/edu.ts';
 export { type EmulatedBackend, emulated } from './emulated.ts';
+export type { Actor, Program } from './explore/actor.ts';
+export { Exhaustive } from './explore/exhaustive.ts';
+export {
+  type Exploration,
+  type ExploredFailure,
+  type ExploreOptions,
+  explore,
+  replayThreads,
+  type ThreadRun,
+} from './explore/explore.ts';
 export { type Fault, type FaultPlan, faults } from './explore/fault-plan.ts';
+export type { Invariant, Violation } from './explore/invariants.ts';
+export { knownDefect } from './explore/known-defects.ts';
 export { CHOICE_TAGS, type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
+export { Pct, RandomWalk } from './explore/random-strategies.ts';
 export { ChoiceLimitError, RecordingOracle, type TakenChoice } from './explore/recording-oracle.ts';
 export {
   NoEndError,
@@ -14,8 +27,12 @@ export {
   type Scenario,
   ScenarioFailure,
 } from './explore/scenario.ts';
+export { SCENARIOS, scenarioNamed } from './explore/scenarios.ts';
+export type { Strategy } from './explore/strategy.ts';
 export { TapeOracle } from './explore/tape-oracle.ts';
+export type { ThreadScenario } from './explore/thread-scenario.ts';
 export { formatToken, parseToken, type Tape, type Token } from './explore/token.ts';
+export type { ExploredThread, WatchedLine, World } from './explore/world.ts';
 export type { Timer, VirtualClock } from './machine/clock.ts';
 export type { DmaDebug, DmaMisuse, DmaReport } from './machine/dma-debug.ts';
 export type { IrqLine } from './machine/irq-line.ts';

@@ -1,26 +1,21 @@
 import { EAGAIN, EINTR, type MaySleep } from '@usrdrv/core';
+import { IRQ_DISABLED } from '../kernel/irq-desc.ts';
 import { ERESTARTNOHAND, ERESTARTSYS, type Stepper, type SystemCall } from '../kernel/scheduler.ts';
 import { CPU_RELAX, type Step, type Steps } from '../kernel/step.ts';
 import type { Task } from '../kernel/task.ts';
-import { Actor, type Program, TAKE, TIMER, USER } from './actor.ts';
+import { type Actor, type Program, TAKE, TIMER, USER } from './actor.ts';
 import type { Invariant, Violation } from './invariants.ts';
+import type { ChoiceTag } from './oracle.ts';
+import type { Strategy } from './strategy.ts';
+import type { Tape } from './token.ts';
 import type { ExploredThread, World } from './world.ts';
 
 /** Steps after which a run counts as one that does not end. */
 const LIMIT_STEPS = 20_000;
+/** Descriptors that a scenario may have open at its end. */
+const MOST_DESCRIPTORS = 64;
 /** Interrupts that devices send after a run, to see who can still be woken. */
 const LIMIT_STIMULI = 32;
-
-/** Who decides at each step, and who looks on. */
-export interface Chooser {
-  /**
-   * Picks who goes on: an index into `enabled`, of which the first `count` count. 0 is whoever took the last step, where
-   * `preempts`, else whoever is calm to take next.
-   */
-  schedule(enabled: readonly Actor[], count: number, preempts: boolean): number;
-  /** An actor has taken the step that it was at. */
-  stepped?(actor: Actor, step: Step): void;
-}
 
 /**
  * Takes a world from the start of its programs to the end, one step of one actor at a time. One is for any number of
@@ -31,6 +26,12 @@ export class Interleaving implements Stepper {
   violation: Violation | undefined = undefined;
   /** Steps taken in this run. */
   steps = 0;
+  /** The strategy gave the run up. */
+  givenUp = false;
+  /** Where in the run a way other than 0 was taken, and which. */
+  readonly taken: number[] = [];
+  readonly ways: number[] = [];
+  #position = 0;
   /** The choices are over: what follows is calm, and only shows who can still go on. */
   calm = false;
   /** The step that was taken last, and by whom. */
@@ -48,16 +49,21 @@ export class Interleaving implements Stepper {
 
   constructor(
     readonly world: World,
-    private readonly chooser: Chooser,
+    private readonly strategy: Strategy,
     private readonly invariants: readonly Invariant[],
   ) {
     world.machine.scheduler.stepper = this;
+    world.oracle.asked = this;
   }
 
   /** Runs the programs that the world has been given. The violation, where there is one. */
   run(): Violation | undefined {
     this.violation = undefined;
     this.steps = 0;
+    this.givenUp = false;
+    this.taken.length = 0;
+    this.ways.length = 0;
+    this.#position = 0;
     this.calm = false;
     this.current = undefined;
     this.last = USER;
@@ -66,9 +72,8 @@ export class Interleaving implements Stepper {
     this.#also.length = 0;
     try {
       this.#untilRest();
-      if (this.violation === undefined) this.#rest();
+      if (this.violation === undefined && !this.givenUp) this.#rest();
     } catch (error) {
-      if (error instanceof RunGivenUp) throw error;
       this.fail('no exception', error instanceof Error ? error.message : String(error));
     }
     return this.violation;
@@ -88,17 +93,25 @@ export class Interleaving implements Stepper {
     this.#also.push(steps);
   }
 
+  /** What the machine leaves open besides who goes on. */
+  choose(n: number, tag: ChoiceTag): number {
+    if (this.calm || n < 2) return 0;
+    const at = this.#position++;
+    const way = Math.min(this.strategy.pick(at, n, tag), n - 1);
+    if (way > 0) this.#took(at, way);
+    return way;
+  }
+
+  /** What was not calm, as a tape. */
+  get tape(): Tape {
+    return new Map(this.taken.map((at, nth) => [at, this.ways[nth] ?? 0]));
+  }
+
   /** Steps until nobody can go on. */
   #untilRest(): void {
-    const { world, invariants } = this;
-    const enabled = this.#enabled;
     while (this.violation === undefined) {
-      const count = this.#collect();
-      if (count === 0) return;
-      let way = 0;
-      if (count > 1 && !this.calm) way = this.chooser.schedule(enabled, count, enabled[0] === this.current);
-      const actor = enabled[way];
-      if (actor === undefined) throw new Error(`BUG: way ${way} of ${count}`);
+      const actor = this.#next();
+      if (actor === undefined) return;
       if (++this.steps > LIMIT_STEPS) {
         this.fail('every run ends', `no end after ${LIMIT_STEPS} steps`);
         return;
@@ -108,33 +121,61 @@ export class Interleaving implements Stepper {
       this.last = step;
       this.#advance(actor);
       if (step !== CPU_RELAX) this.#progress++;
-      if (!this.calm) this.chooser.stepped?.(actor, step);
+      if (!this.calm) this.strategy.stepped?.(actor, step);
       this.onStep?.(actor, step);
-      for (const invariant of invariants) {
-        const what = invariant.afterStep?.(world, actor, step);
-        if (what !== undefined) this.fail(invariant.name, what);
+      const { world, invariants } = this;
+      for (let at = 0; at < invariants.length; at++) {
+        const what = invariants[at]?.afterStep?.(world, actor, step);
+        if (what !== undefined) this.fail(invariants[at]?.name ?? '', what);
       }
     }
   }
 
+  /** Who takes the next step; undefined where nobody can, or the run is given up. */
+  #next(): Actor | undefined {
+    const { current, strategy } = this;
+    const goesOn = current !== undefined && this.#canGoOn(current);
+    if (this.calm) return goesOn ? current : this.#collect(undefined) > 0 ? this.#enabled[0] : undefined;
+    const at = this.#position++;
+    if (goesOn && strategy.stays(at)) return current;
+    const count = this.#collect(goesOn ? current : undefined);
+    if (count < 2) return count === 0 ? undefined : this.#enabled[0];
+    const way = strategy.schedule(at, this.#enabled, count, goesOn);
+    if (way < 0) {
+      this.givenUp = true;
+      return undefined;
+    }
+    if (way > 0) this.#took(at, way);
+    return this.#enabled[Math.min(way, count - 1)];
+  }
+
+  #took(at: number, way: number): void {
+    this.taken.push(at);
+    this.ways.push(way);
+  }
+
   /** Who can go on, the calm one first: who goes on already, interrupts, the thread that ran last, then all in order. */
-  #collect(): number {
+  #collect(first: Actor | undefined): number {
     const { world, current } = this;
+    const { interrupts, threads, devices, machine } = world;
     const enabled = this.#enabled;
     let count = 0;
-    if (current !== undefined && this.#canGoOn(current)) enabled[count++] = current;
-    for (const actor of world.interrupts) {
-      if (actor !== current && this.#canGoOn(actor)) enabled[count++] = actor;
+    if (first !== undefined) enabled[count++] = first;
+    for (let at = 0; at < interrupts.length; at++) {
+      const actor = interrupts[at];
+      if (actor !== undefined && actor !== current && this.#canGoOn(actor)) enabled[count++] = actor;
     }
     const last = this.#lastThread;
     if (last !== undefined && last !== current && this.#canGoOn(last)) enabled[count++] = last;
-    for (const { actor } of world.threads) {
-      if (actor !== current && actor !== last && this.#canGoOn(actor)) enabled[count++] = actor;
+    for (let at = 0; at < threads.length; at++) {
+      const actor = threads[at]?.actor;
+      if (actor !== undefined && actor !== current && actor !== last && this.#canGoOn(actor)) enabled[count++] = actor;
     }
-    for (const actor of world.devices) {
-      if (actor !== current && this.#canGoOn(actor)) enabled[count++] = actor;
+    for (let at = 0; at < devices.length; at++) {
+      const actor = devices[at];
+      if (actor !== undefined && actor !== current && this.#canGoOn(actor)) enabled[count++] = actor;
     }
-    if (world.machine.clock.pending && current !== world.clock) enabled[count++] = world.clock;
+    if (current !== world.clock && machine.clock.pending) enabled[count++] = world.clock;
     return count;
   }
 
@@ -185,7 +226,9 @@ export class Interleaving implements Stepper {
       actor.steps = flow;
       actor.irq = irq;
     }
+    const { name } = actor.at;
     const next = actor.steps.next();
+    if (name === 'H2' || name === 'handler.count') this.world.line(actor.irq).counted();
     if (next.done !== true) {
       this.#at(actor, next.value);
       return;
@@ -326,11 +369,21 @@ export class Interleaving implements Stepper {
 
   /** Everyone who waits, and for what. */
   #stuck(): string {
+    const { threads, lines } = this.world;
     const waits: string[] = [];
-    for (const actor of this.world.actors) {
-      if (actor.kind === 'thread' && actor.waitsFor !== undefined) waits.push(`${actor.name} ${actor.waitsFor}`);
+    let kind = 'starvation';
+    for (const { actor } of threads) {
+      if (actor.waitsFor === undefined) continue;
+      waits.push(`${actor.name} ${actor.waitsFor}`);
+      if (actor.at === CPU_RELAX) kind = 'deadlock';
     }
-    return waits.join('; ');
+    for (const { irq, desc, file } of lines) {
+      if (file === undefined) continue;
+      const masked = (desc.status & IRQ_DISABLED) !== 0;
+      if (file.count > 0 && kind !== 'deadlock') kind = 'lost wake-up';
+      waits.push(`irq ${irq} is ${masked ? `disabled ${desc.depth} times` : 'let through'}, its count ${file.count}`);
+    }
+    return `${kind}: ${waits.join('; ')}`;
   }
 
   /** Closes what is open, calmly. */
@@ -339,7 +392,9 @@ export class Interleaving implements Stepper {
     const [first] = world.threads;
     if (first === undefined) return;
     const { files } = first.thread.process;
-    for (let fd = 0; files.get(fd) !== undefined; fd++) {
+    const { fileTable } = world.machine.kernel;
+    for (let fd = 0; fileTable.count > 0 && fd < MOST_DESCRIPTORS; fd++) {
+      if (files.get(fd) === undefined) continue;
       first.actor.reset(closing(first, fd));
       this.#untilRest();
     }
@@ -348,11 +403,6 @@ export class Interleaving implements Stepper {
       if (what !== undefined) this.fail(invariant.name, what);
     }
   }
-}
-
-/** What a strategy throws to end a run that it knows already. */
-export class RunGivenUp extends Error {
-  override readonly name = 'RunGivenUp';
 }
 
 export const EAGAIN_IS_TRUE = 'EAGAIN is true';

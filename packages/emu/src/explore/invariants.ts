@@ -28,8 +28,9 @@ export interface Violation {
 const countsAreNotNegative: Invariant = {
   name: 'counts are not negative',
   afterStep({ lines }) {
-    for (const { file, irq } of lines) {
-      if (file !== undefined && file.count < 0) return `the count of irq ${irq} is ${file.count}`;
+    for (let at = 0; at < lines.length; at++) {
+      const file = lines[at]?.file;
+      if (file !== undefined && file.count < 0) return `the count of irq ${file.desc.irq} is ${file.count}`;
     }
     return undefined;
   },
@@ -39,9 +40,10 @@ const countsAreNotNegative: Invariant = {
 const maskedWhilePending: Invariant = {
   name: 'masked while pending',
   afterStep({ lines }) {
-    for (const { file, irq, desc } of lines) {
-      if (file !== undefined && file.count > 0 && (desc.status & IRQ_DISABLED) === 0) {
-        return `irq ${irq} is let through while ${file.count} wait to be read`;
+    for (let at = 0; at < lines.length; at++) {
+      const file = lines[at]?.file;
+      if (file !== undefined && file.count > 0 && (file.desc.status & IRQ_DISABLED) === 0) {
+        return `irq ${file.desc.irq} is let through while ${file.count} wait to be read`;
       }
     }
     return undefined;
@@ -52,8 +54,11 @@ const maskedWhilePending: Invariant = {
 const maskDepthIsBalanced: Invariant = {
   name: 'mask depth is balanced',
   afterStep({ lines }) {
-    for (const { file, irq, desc } of lines) {
-      if (file !== undefined && (desc.depth < 0 || desc.depth > 1)) return `irq ${irq} is disabled ${desc.depth} times`;
+    for (let at = 0; at < lines.length; at++) {
+      const line = lines[at];
+      if (line === undefined || line.file === undefined) continue;
+      const { depth } = line.desc;
+      if (depth < 0 || depth > 1) return `irq ${line.irq} is disabled ${depth} times`;
     }
     return undefined;
   },
@@ -67,15 +72,6 @@ const noWarning: Invariant = {
 /** Delivered = returned + pending + dropped; and what was not delivered is still on its way. */
 const interruptsAreConserved: Invariant = {
   name: 'interrupts are conserved',
-  afterStep({ lines }, { kind, irq: taking }, { name }) {
-    if (kind !== 'interrupt' || (name !== 'H2' && name !== 'handler.count')) return undefined;
-    for (const line of lines) {
-      if (line.irq !== taking) continue;
-      line.delivered++;
-      line.waiting = false;
-    }
-    return undefined;
-  },
   atRest({ lines, machine }) {
     for (const line of lines) {
       const { file, irq, delivered, returned } = line;

@@ -20,7 +20,7 @@ import { TASK_RUNNING, type Task } from '../kernel/task.ts';
 import type { IrqLine } from '../machine/irq-line.ts';
 import { Machine, type MachineOptions } from '../machine/machine.ts';
 import { Actor, type Program } from './actor.ts';
-import type { Oracle } from './oracle.ts';
+import type { ChoiceTag, Oracle } from './oracle.ts';
 
 /** An open irq file, of either profile. */
 export type IrqFile = ChubbIrqFile | UsrdrvIrqFile;
@@ -35,6 +35,7 @@ export function isIrqFile(ops: unknown): ops is IrqFile {
  */
 export class World {
   readonly machine: Machine;
+  readonly oracle: WorldOracle;
   readonly threads: ExploredThread[] = [];
   readonly devices: Actor[] = [];
   readonly interrupts: readonly Actor[];
@@ -45,16 +46,26 @@ export class World {
   #threadsUsed = 0;
   #devicesUsed = 0;
 
-  constructor(kernel: KernelProfile, o: Omit<MachineOptions, 'kernel' | 'oracle' | 'trace'>, oracle: Oracle) {
-    this.machine = new Machine({ comm: 'driver', ...o, kernel, oracle });
+  constructor(
+    kernel: KernelProfile,
+    o: Omit<MachineOptions, 'kernel' | 'oracle' | 'trace'>,
+    tags: readonly ChoiceTag[],
+  ) {
+    this.oracle = new WorldOracle(tags);
+    this.machine = new Machine({ comm: 'driver', ...o, kernel, oracle: this.oracle });
     this.interrupts = this.machine.cpus.all.map((cpu) => this.#actor('interrupt', `irq/cpu${cpu.id}`, cpu, undefined));
     this.clock = this.#actor('clock', 'clock', undefined, undefined);
+    const { irqs } = this.machine;
+    const forgetEdge = irqs.forgetEdge.bind(irqs);
+    irqs.forgetEdge = (irq) => {
+      for (const line of this.lines) if (line.irq === irq) line.waiting = false;
+      forgetEdge(irq);
+    };
   }
 
   /** A thread of the process, on the processors in turn, with a program to run. */
   thread(name: string, program: (t: ExploredThread) => Program): ExploredThread {
-    const known = this.threads[this.#threadsUsed++];
-    const thread = known?.name === name ? known : this.#newThread(name);
+    const thread = this.threads[this.#threadsUsed++] ?? this.#newThread(name);
     thread.reset();
     thread.actor.reset(program(thread));
     return thread;
@@ -62,9 +73,8 @@ export class World {
 
   /** A device, or whoever else acts on the machine from outside. */
   device(name: string, program: () => Program): void {
-    const known = this.devices[this.#devicesUsed++];
-    const actor = known?.name === name ? known : this.#actor('device', name, undefined, undefined);
-    if (known !== actor) this.devices.push(actor);
+    const actor = this.devices[this.#devicesUsed++] ?? this.#actor('device', name, undefined, undefined);
+    if (this.devices.length < this.#devicesUsed) this.devices.push(actor);
     actor.reset(program());
   }
 
@@ -92,11 +102,23 @@ export class World {
     }
   }
 
-  /** As before the first run. */
+  /** Something is left of the last run that {@link reset} cannot undo: a timer, a report. */
+  get spoilt(): boolean {
+    return this.machine.clock.pending || this.machine.dmaDebug.reports.length > 0;
+  }
+
+  /** As before the first run, also where the last one was given up on the way. */
   reset(): void {
     this.#threadsUsed = 0;
     this.#devicesUsed = 0;
     const { cpus, chip, irqs, kernel } = this.machine;
+    const { process, fileTable } = kernel;
+    for (const { actor } of this.threads) if (actor.call !== undefined) process.leave();
+    if (fileTable.count > 0) {
+      process.files.removeAll();
+      fileTable.count = 0;
+    }
+    cpus.locks = 0;
     for (const cpu of cpus.all) {
       cpu.irqsOff = 0;
       while (cpu.take() !== undefined);
@@ -111,7 +133,6 @@ export class World {
       chip.eoi(line.irq);
     }
     irqs.warnings.length = 0;
-    kernel.process.thread.tasks[0]?.wakeUp();
   }
 
   #newThread(name: string): ExploredThread {
@@ -129,6 +150,18 @@ export class World {
     const actor = new Actor(this.actors.length, kind, name, cpu, task);
     this.actors.push(actor);
     return actor;
+  }
+}
+
+/** Asks the run for what the scenario leaves open; everything else is calm. */
+class WorldOracle implements Oracle {
+  readonly asksAtSteps = false;
+  asked: { choose(n: number, tag: ChoiceTag): number } | undefined = undefined;
+
+  constructor(private readonly tags: readonly ChoiceTag[]) {}
+
+  choose(n: number, tag: ChoiceTag): number {
+    return this.asked === undefined || !this.tags.includes(tag) ? 0 : this.asked.choose(n, tag);
   }
 }
 
@@ -204,9 +237,7 @@ export class WatchedLine {
   /** Of those, what the handler has counted, what reads have returned. */
   delivered = 0;
   returned = 0;
-  /** What the kernel gave up in the open: at close, with the count of the file. */
-  dropped = 0;
-  /** A device asked, and no handler has counted since. */
+  /** A device asked; since then no handler has counted, and the kernel has not dropped it in so many words. */
   waiting = false;
 
   constructor(
@@ -240,6 +271,12 @@ export class WatchedLine {
     this.wire.lower(this);
   }
 
+  /** The handler has counted one up. */
+  counted(): void {
+    this.delivered++;
+    this.waiting = false;
+  }
+
   /** One edge. */
   pulse(): void {
     this.raised++;
@@ -258,12 +295,12 @@ export class WatchedLine {
     this.raised = 0;
     this.delivered = 0;
     this.returned = 0;
-    this.dropped = 0;
     this.waiting = false;
     if (this.wire.asserted) this.wire.lower(this);
     const { desc } = this;
     desc.status = (desc.status & IRQ_LEVEL) | IRQ_DISABLED;
     desc.depth = 1;
+    desc.actions.length = 0;
     desc.irqCount = 0;
     desc.irqsUnhandled = 0;
   }

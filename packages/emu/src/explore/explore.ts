@@ -1,0 +1,241 @@
+import type { KernelProfile } from '@usrdrv/core';
+import { Exhaustive } from './exhaustive.ts';
+import { Interleaving } from './interleaving.ts';
+import { INVARIANTS, type Invariant, type Violation } from './invariants.ts';
+import { Replay } from './replay-strategy.ts';
+import type { Strategy } from './strategy.ts';
+import type { ThreadScenario } from './thread-scenario.ts';
+import { checkScenarioName, formatToken, parseToken, type Tape } from './token.ts';
+import { World } from './world.ts';
+
+export interface ExploreOptions {
+  /** Left out: `usrdrv-6.1`. */
+  readonly kernel?: KernelProfile;
+  /** Left out: every schedule within 3 preemptions. */
+  readonly strategy?: Strategy;
+  /** Runs at most. Left out: 1,000,000. */
+  readonly runs?: number;
+  /** Different failures after which it is enough. Left out: 16. */
+  readonly failures?: number;
+  /** Whether failures are reduced to the fewest choices that are not calm. Left out: yes. */
+  readonly shrink?: boolean;
+  /** Whether what the threads read is collected. */
+  readonly outcomes?: boolean;
+}
+
+/** A way in which a scenario goes wrong, and the shortest run found that does. */
+export interface ExploredFailure {
+  readonly violation: Violation;
+  /** Has the run again, with {@link replayThreads} or `usrdrv replay`. */
+  readonly token: string;
+  readonly tape: Tape;
+  /** The run, from 1, that showed it first. */
+  readonly foundAt: number;
+  /** How many runs showed it. */
+  readonly times: number;
+}
+
+/** What an exploration saw, and what it did not. */
+export interface Exploration {
+  readonly scenario: string;
+  readonly kernel: KernelProfile;
+  readonly strategy: string;
+  readonly runs: number;
+  readonly steps: number;
+  /** Whether every run within the bound was made. */
+  readonly exhaustive: boolean;
+  /** `exhaustive within 3 preemptions: 41,322 schedules`, or `bounded by 100,000 runs (…)`. */
+  readonly covered: string;
+  readonly failures: readonly ExploredFailure[];
+  /** With `outcomes`: what the threads read, and in how many runs. */
+  readonly outcomes: ReadonlyMap<string, number>;
+}
+
+const MOST_RUNS = 1_000_000;
+const MOST_FAILURES = 16;
+const PREEMPTIONS = 3;
+/** One run in so many is made twice, and has to be the same. */
+const CHECK_PERIOD = 1009;
+
+/**
+ * Runs a scenario in every way that a strategy has, and keeps the shortest run of each way in which it goes wrong.
+ *
+ * @example
+ * ```ts
+ * import { explore, scenarioNamed } from '@usrdrv/emu';
+ * const { failures } = explore(scenarioNamed('two-readers'), { kernel: 'chubb-2.6.11' });
+ * console.assert(failures.some(({ violation }) => violation.invariant === 'counts are not negative'));
+ * ```
+ * @throws RangeError a name that no token can hold, a kernel that the scenario is not for
+ */
+export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Exploration {
+  checkScenarioName(scenario.name);
+  const { kernel = 'usrdrv-6.1', runs: most = MOST_RUNS } = o;
+  const strategy: Strategy = o.strategy ?? new Exhaustive(PREEMPTIONS);
+  const { failures: mostFailures = MOST_FAILURES } = o;
+  if (scenario.only !== undefined && scenario.only.kernel !== kernel) {
+    throw new RangeError(`${scenario.name} is not for ${kernel}: ${scenario.only.because}`);
+  }
+  const stage = new Stage(scenario, kernel, strategy);
+  const found = new Map<string, { violation: Violation; tape: Tape; foundAt: number; times: number }>();
+  const outcomes = new Map<string, number>();
+  let runs = 0;
+  let steps = 0;
+  while (runs < most && found.size < mostFailures && strategy.begin()) {
+    const run = stage.run();
+    runs++;
+    steps += run.steps;
+    const { violation } = run;
+    strategy.end?.(violation);
+    if (violation !== undefined) {
+      const key = signature(violation);
+      const known = found.get(key);
+      if (known === undefined) found.set(key, { violation, tape: run.tape, foundAt: runs, times: 1 });
+      else {
+        known.times++;
+        if (run.taken.length < known.tape.size) Object.assign(known, { tape: run.tape, violation });
+      }
+    } else if (o.outcomes === true && !run.givenUp) {
+      const outcome = outcomeOf(stage.world);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+    if (runs % CHECK_PERIOD === 0 && !run.givenUp) checkDeterminism(scenario, kernel, run);
+  }
+  const failures = [...found.values()].map(({ violation, tape, foundAt, times }) => {
+    const short = o.shrink === false ? { tape, violation } : shrink(scenario, kernel, tape, violation);
+    const token = formatToken({ kernel, scenario: scenario.name, tape: short.tape });
+    return { violation: short.violation, token, tape: short.tape, foundAt, times };
+  });
+  const { exhausted, bound, name } = strategy;
+  const number = runs.toLocaleString('en');
+  const covered = exhausted
+    ? `exhaustive ${bound}: ${number} schedules`
+    : `bounded by ${number} runs (${bound}${found.size >= mostFailures ? ', ended by failures' : ''})`;
+  return {
+    scenario: scenario.name,
+    kernel,
+    strategy: name,
+    runs,
+    steps,
+    exhaustive: exhausted,
+    covered,
+    failures,
+    outcomes,
+  };
+}
+
+/** A run that is over. */
+export interface ThreadRun {
+  readonly violation: Violation | undefined;
+  readonly steps: number;
+  readonly world: World;
+}
+
+/**
+ * Has a run of a scenario again, from its token alone.
+ * @param watch sees every step, after it was taken
+ * @throws TypeError what is no token
+ * @throws RangeError a token of another scenario, or of a run that does not happen any more
+ */
+export function replayThreads(
+  token: string,
+  scenario: ThreadScenario,
+  watch?: (world: World) => Interleaving['onStep'],
+): ThreadRun {
+  const { kernel, scenario: name, tape } = parseToken(token);
+  if (name !== scenario.name) throw new RangeError(`${token} is a run of ${name}, not of ${scenario.name}`);
+  const strategy = new Replay(tape);
+  const stage = new Stage(scenario, kernel, strategy);
+  strategy.begin();
+  const run = stage.run(watch);
+  if (strategy.used < tape.size) {
+    throw new RangeError(`${token} does not happen any more: only ${strategy.used} of its choices were asked`);
+  }
+  return { violation: run.violation, steps: run.steps, world: stage.world };
+}
+
+/** Failures are the same where the same invariant breaks at the same step. */
+function signature({ invariant, step }: Violation): string {
+  return `${invariant} @ ${step}`;
+}
+
+/** What the threads read, in order: `A=1 B=-EAGAIN,1`. */
+export function outcomeOf(world: World): string {
+  return world.threads.map(({ name, results }) => `${name}=${results.join(',')}`).join(' ');
+}
+
+/** A world, used for run after run. */
+class Stage {
+  world: World;
+  #interleaving: Interleaving;
+  readonly #invariants: readonly Invariant[];
+  #used = false;
+
+  constructor(
+    private readonly scenario: ThreadScenario,
+    private readonly kernel: KernelProfile,
+    private readonly strategy: Strategy,
+  ) {
+    const without = scenario.without?.invariant;
+    this.#invariants = [...INVARIANTS, ...(scenario.invariants ?? [])].filter(({ name }) => name !== without);
+    this.world = this.#newWorld();
+    this.#interleaving = new Interleaving(this.world, strategy, this.#invariants);
+  }
+
+  run(watch?: (world: World) => Interleaving['onStep']): Interleaving {
+    if (this.#used && (this.scenario.fresh === true || this.world.spoilt)) {
+      this.world = this.#newWorld();
+      this.#interleaving = new Interleaving(this.world, this.strategy, this.#invariants);
+    }
+    this.#used = true;
+    this.world.reset();
+    this.scenario.start(this.world);
+    if (watch !== undefined) this.#interleaving.onStep = watch(this.world);
+    this.#interleaving.run();
+    return this.#interleaving;
+  }
+
+  #newWorld(): World {
+    return new World(this.kernel, this.scenario.machine ?? {}, this.scenario.choices ?? ['interrupt.route']);
+  }
+}
+
+/** The same tape has to give the same run: else something chooses that is no choice. */
+function checkDeterminism(scenario: ThreadScenario, kernel: KernelProfile, run: Interleaving): void {
+  const strategy = new Replay(run.tape);
+  strategy.begin();
+  const again = new Stage(scenario, kernel, strategy).run();
+  const same = again.steps === run.steps && again.violation?.what === run.violation?.what;
+  if (same && again.last.name === run.last.name && outcomeOf(again.world) === outcomeOf(run.world)) return;
+  const token = formatToken({ kernel, scenario: scenario.name, tape: run.tape });
+  throw new Error(
+    `${scenario.name} is not deterministic: ${token} took ${run.steps} steps, and ${again.steps} when it was run again; ` +
+      `the last were ${run.last.name} and ${again.last.name}`,
+  );
+}
+
+/** Runs that shrinking may take. */
+const SHRINK_RUNS = 60_000;
+
+/** The run with the fewest choices that are not calm and the same failure. */
+function shrink(
+  scenario: ThreadScenario,
+  kernel: KernelProfile,
+  tape: Tape,
+  violation: Violation,
+): { readonly tape: Tape; readonly violation: Violation } {
+  const wanted = signature(violation);
+  let left = SHRINK_RUNS;
+  for (let delays = 0; delays < tape.size; delays++) {
+    const strategy = new Exhaustive(delays, 'delays');
+    const stage = new Stage(scenario, kernel, strategy);
+    while (left-- > 0 && strategy.begin()) {
+      const run = stage.run();
+      if (run.violation !== undefined && signature(run.violation) === wanted) {
+        return { tape: run.tape, violation: run.violation };
+      }
+    }
+    if (left <= 0) break;
+  }
+  return { tape, violation };
+}

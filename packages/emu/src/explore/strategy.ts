@@ -1,0 +1,32 @@
+import type { Step } from '../kernel/step.ts';
+import type { Actor } from './actor.ts';
+import type { Violation } from './invariants.ts';
+import type { ChoiceTag } from './oracle.ts';
+
+/**
+ * How runs are chosen: one after the other, and in each of them the way at every choice. Choices have positions, from 0:
+ * each step is one, whether or not there was more than one who could take it, and so is whatever else the machine asks.
+ * The way 0 is the calm one.
+ */
+export interface Strategy {
+  readonly name: string;
+  /** Prepares the next run. False where there is none left. */
+  begin(): boolean;
+  /** Whether whoever took the last step surely takes the next one too, whoever else could. Saves finding out who could. */
+  stays(at: number): boolean;
+  /**
+   * Who goes on: an index into `enabled`, of which the first `count` count, at least 2. Where it `preempts`, the first is
+   * whoever took the last step. A negative way gives the run up: it is known already.
+   */
+  schedule(at: number, enabled: readonly Actor[], count: number, preempts: boolean): number;
+  /** Any other choice. */
+  pick(at: number, n: number, tag: ChoiceTag): number;
+  /** A step was taken. */
+  stepped?(actor: Actor, step: Step): void;
+  /** The run is over. */
+  end?(violation: Violation | undefined): void;
+  /** Whether `begin` will say that nothing is left: every run within the bound has been made. */
+  readonly exhausted: boolean;
+  /** The bound, in words: `within 3 preemptions`. */
+  readonly bound: string;
+}
