@@ -68,6 +68,21 @@ export const dmaCases: readonly Case[] = [
   {
     id: 'M2',
     level: 'syscall',
+    title: 'a device does not read memory that is mapped from-device',
+    needs: ['edu', 'iommu'],
+    async run(t) {
+      const edu = eduRegisters(t);
+      const [secret, result] = [t.memory(), t.memory()];
+      t.process.bytes(secret, PAGE_SIZE).fill(0x5a);
+      const device = new UsrPciCalls(t);
+      await deviceReads(t, edu, first(t, device.mapped(secret, PAGE_SIZE, DMA_FROM_DEVICE)), 64);
+      await deviceWrites(t, edu, first(t, device.mapped(result, PAGE_SIZE, DMA_FROM_DEVICE)), 64);
+      t.ok(!t.process.bytes(result, 64).includes(0x5a), 'the device has none of it');
+    },
+  },
+  {
+    id: 'M2',
+    level: 'syscall',
     title: 'after unmapping, the device neither reads nor writes the memory',
     needs: ['edu', 'iommu'],
     async run(t) {

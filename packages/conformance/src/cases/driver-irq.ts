@@ -210,6 +210,21 @@ export const driverIrqCases: readonly Case[] = [
   {
     id: 'IrqSource',
     level: 'driver',
+    title: 'what is closed stays closed when another source takes its descriptor',
+    needs: ['edu'],
+    async run(t) {
+      const closed = t.backend.openIrq(t.edu.irq);
+      closed.close();
+      const open = t.backend.openIrq(t.edu.irq);
+      await t.edu.raise(1);
+      t.throws('EBADF', 'tryRead of the closed one', () => closed.tryRead());
+      await t.rejects('EBADF', 'poll of the closed one', () => closed.poll({ timeoutMs: 0 }));
+      t.equal(open.tryRead(), 1, 'the count of the other');
+    },
+  },
+  {
+    id: 'IrqSource',
+    level: 'driver',
     title: 'iterating yields each count, and ends when it is closed',
     needs: ['edu'],
     async run(t) {

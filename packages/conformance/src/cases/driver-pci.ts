@@ -1,6 +1,7 @@
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PciAddress, type PciDevice } from '@usrdrv/core';
 import type { Case } from '../case.ts';
 import type { Context } from '../context.ts';
+import { deviceWrites } from '../edu-registers.ts';
 import { EDU_DMA_MASK } from '../usr-pci-calls.ts';
 import { WRONG_NUMBERS } from '../wrong.ts';
 
@@ -146,6 +147,26 @@ export const driverPciCases: readonly Case[] = [
     run(t) {
       t.equal(t.backend.supports.msi, false, 'supports.msi');
       t.throws('ENOSYS', 'vector 0', () => openEdu(t).irq(0));
+    },
+  },
+  {
+    id: 'PciDevice',
+    level: 'driver',
+    title: 'without the bus master bit a device reaches no memory',
+    needs: ['edu'],
+    async run(t) {
+      const device = openEdu(t);
+      const memory = device.dma.allocUser(4096);
+      memory.bytes.fill(0x11);
+      const [segment] = device.dma.map(memory, 'bidirectional').segments;
+      if (segment === undefined) throw new Error('the mapping has no segment');
+      const command = device.config.read16(PCI_COMMAND);
+      device.config.write16(PCI_COMMAND, command & ~PCI_COMMAND_MASTER);
+      await deviceWrites(t, device.bar(0), segment.busAddress, 64);
+      t.equal(memory.bytes.subarray(0, 64), new Uint8Array(64).fill(0x11), 'the memory');
+      device.config.write16(PCI_COMMAND, command);
+      await deviceWrites(t, device.bar(0), segment.busAddress, 64);
+      t.ok(!memory.bytes.subarray(0, 64).includes(0x11), 'with the bit the device writes it');
     },
   },
   {

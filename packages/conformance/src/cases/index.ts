@@ -1,6 +1,7 @@
 import type { Case } from '../case.ts';
 import { badInputCases } from './bad-input.ts';
 import { dmaCases } from './dma.ts';
+import { dmaDefectCases } from './dma-defects.ts';
 import { driverDmaCases } from './driver-dma.ts';
 import { driverIrqCases } from './driver-irq.ts';
 import { driverMmioCases } from './driver-mmio.ts';
@@ -10,6 +11,7 @@ import { interruptCoreCases } from './interrupt-core.ts';
 import { interruptFlowCases } from './interrupt-flow.ts';
 import { irqDefectCases } from './irq-defects.ts';
 import { irqLineCases } from './irq-line.ts';
+import { irqOpenCases } from './irq-open.ts';
 import { irqReadCases } from './irq-read.ts';
 import { pollCases } from './poll.ts';
 import { randomProgramCases } from './random-programs.ts';
@@ -23,6 +25,7 @@ export const CASES: readonly Case[] = [
   ...interruptCoreCases,
   ...interruptFlowCases,
   ...irqReadCases,
+  ...irqOpenCases,
   ...irqLineCases,
   ...pollCases,
   ...epollCases,
@@ -31,6 +34,7 @@ export const CASES: readonly Case[] = [
   ...usrPciMapCases,
   ...usrPciMsiCases,
   ...usrPciDefectCases,
+  ...dmaDefectCases,
   ...dmaCases,
   ...badInputCases,
   ...driverPciCases,

@@ -73,6 +73,18 @@ export const irqReadCases: readonly Case[] = [
     },
   },
   {
+    id: 'P1',
+    level: 'syscall',
+    title: 'a length over INT_MAX is cut, not refused',
+    kernel: 'usrdrv-6.1',
+    needs: ['edu'],
+    async run(t) {
+      const fd = t.openIrq(O_NONBLOCK);
+      await t.edu.raise(1);
+      t.result(await t.thread.read(fd, at(t.edge(), -4096), INT_MAX + 1), 4, 'a read of 2 GiB');
+    },
+  },
+  {
     id: 'P2',
     level: 'syscall',
     title: 'a read returns 4 bytes, however long the buffer',
