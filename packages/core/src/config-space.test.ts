@@ -7,8 +7,8 @@ import { type ConfigSpace, checkConfigAccess, readHeader } from './config-space.
 function dump(bytes: Uint8Array): ConfigSpace {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = bytes.length === 4096 ? 4096 : 256;
-  const at = (offset: number, width: number, value?: number) => {
-    checkConfigAccess({ length }, offset, width, value);
+  const at = (offset: number, width: number, ...values: readonly number[]) => {
+    checkConfigAccess({ length }, offset, width, ...values);
     return offset;
   };
   return {
@@ -145,6 +145,8 @@ test('an access that is misaligned, outside, or of a value that does not fit is 
   );
   expect(() => config.read16(1)).toThrow(RangeError);
   expect(() => config.read32(254)).toThrow(RangeError);
-  for (const value of [-1, 0x10000, 1.5, Number.NaN]) expect(() => config.write16(4, value)).toThrow(RangeError);
+  for (const value of [-1, 0x10000, 1.5, Number.NaN, undefined]) {
+    expect(() => config.write16(4, value as number)).toThrow(RangeError);
+  }
   expect(config.read16(4)).toBe(0);
 });

@@ -99,17 +99,24 @@ export function readHeader(config: ConfigSpace): PciHeader {
 /**
  * Checks an access for those who implement {@link ConfigSpace}.
  * @param width bytes: 1, 2 or 4
- * @param value for a write
+ * @param values for a write, what is written
  * @throws RangeError as the interface says
  */
-export function checkConfigAccess(config: { readonly length: number }, offset: number, width: number, value = 0): void {
+export function checkConfigAccess(
+  config: { readonly length: number },
+  offset: number,
+  width: number,
+  ...values: readonly number[]
+): void {
   if (!Number.isInteger(offset) || offset < 0 || offset + width > config.length) {
     throw new RangeError(`${width} bytes at ${offset} are outside the ${config.length} bytes of configuration space`);
   }
   if (offset % width !== 0) {
     throw new RangeError(`configuration offset 0x${offset.toString(16)} is not a multiple of ${width}`);
   }
-  if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * width)) {
-    throw new RangeError(`${value} does not fit ${8 * width} unsigned bits`);
+  for (const value of values) {
+    if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * width)) {
+      throw new RangeError(`${value} does not fit ${8 * width} unsigned bits`);
+    }
   }
 }

@@ -15,6 +15,8 @@ import {
 import { AnonymousMemory, immediate } from './user-memory.ts';
 
 const FOR_EVER = -1;
+/** The longest time that poll(2) takes: INT_MAX milliseconds, 25 days. */
+const MOST_MS = 0x7fff_ffff;
 /** What a read of the file gives: one native int (P2). */
 const COUNT_BYTES = 4;
 
@@ -253,13 +255,14 @@ export class UserModeIrqSource implements IrqSource {
     for (let left = timeoutMs; ; left = Math.max(0, timeoutMs - Number(clock.now() - start) / 1e6)) {
       const result = await this.#thread.poll(fds, pollTimeout(left), { signal: interrupt });
       if (this.#closed) throw closed('poll', this.#path);
+      if (result === 0 && left > MOST_MS && left < Number.POSITIVE_INFINITY) continue;
       if (result !== -EINTR) return checkResult(result, 'poll', this.#path) > 0;
       signal?.throwIfAborted();
     }
   }
 }
 
-/** poll(2)'s timeout: an int of milliseconds, below 0 for ever. Never shorter than asked for. */
+/** poll(2)'s timeout: an int of milliseconds, below 0 for ever. Longer ones are waited for in pieces. */
 function pollTimeout(ms: number): number {
-  return ms > 0x7fff_ffff ? FOR_EVER : Math.ceil(ms);
+  return ms === Number.POSITIVE_INFINITY ? FOR_EVER : Math.min(Math.ceil(ms), MOST_MS);
 }

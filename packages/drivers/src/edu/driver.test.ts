@@ -418,6 +418,10 @@ describe('bad input', () => {
   test('bytes that are none are a TypeError', async () => {
     const { edu } = await start();
     await expect(edu.write(0, [1, 2] as never)).rejects.toBeInstanceOf(TypeError);
+    for (const none of [undefined, null, 5, [1, 2], new Uint8Array(4)]) {
+      await expect(edu.copyToDevice(0, none as never)).rejects.toBeInstanceOf(TypeError);
+      await expect(edu.copyFromDevice(0, none as never)).rejects.toBeInstanceOf(TypeError);
+    }
   });
 
   test('memory of another backend is a TypeError, freed memory an error, and neither stops the driver', async () => {

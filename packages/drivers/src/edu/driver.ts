@@ -170,13 +170,13 @@ export class Edu implements Disposable {
    * @param memory the device's until the promise settles (M2)
    */
   async copyToDevice(offset: number, memory: UserMemory, o?: OperationOptions): Promise<void> {
-    checkRange(offset, memory.bytes.length);
+    checkRange(offset, lengthOf(memory));
     await this.#operate('copyToDevice', o, (turn) => this.#stream('to-device', memory, offset, turn));
   }
 
   /** Has the device fill memory from its buffer by itself; see {@link copyToDevice}. */
   async copyFromDevice(offset: number, memory: UserMemory, o?: OperationOptions): Promise<void> {
-    checkRange(offset, memory.bytes.length);
+    checkRange(offset, lengthOf(memory));
     await this.#operate('copyFromDevice', o, (turn) => this.#stream('from-device', memory, offset, turn));
   }
 
@@ -371,6 +371,12 @@ export class Edu implements Disposable {
   #error(code: ErrnoCode, syscall: string, detail: string): SystemError {
     return new SystemError(code, syscall, { path: `${this.#device.address}`, detail });
   }
+}
+
+/** @throws TypeError what is given is no memory; SystemError EBADF it has been freed */
+function lengthOf(memory: UserMemory): number {
+  if (!(memory?.bytes instanceof Uint8Array)) throw new TypeError('memory is what allocUser gave');
+  return memory.bytes.length;
 }
 
 /** @throws RangeError unless the range is inside the device's buffer, which it does not check itself */

@@ -78,7 +78,11 @@ export class Machine {
     if (!Number.isInteger(processors) || processors < 1 || processors > MOST_PROCESSORS) {
       throw new RangeError(`a machine has 1 to ${MOST_PROCESSORS} processors, not ${processors}`);
     }
+    if (interrupts !== 'io-apic' && interrupts !== '8259') {
+      throw new RangeError(`no interrupt controller is called ${interrupts}`);
+    }
     this.oracle = o.oracle ?? calm;
+    if (typeof this.oracle.choose !== 'function') throw new TypeError('an oracle has a function choose');
     this.trace = new TraceLog(this.clock);
     this.trace.on = o.trace ?? false;
     this.cpus = new Cpus(processors);
@@ -117,7 +121,7 @@ export class Machine {
   line(irq: number): IrqLine {
     const known = this.#lines.get(irq);
     if (known !== undefined) return known;
-    if (!this.chip.has(irq)) throw new RangeError(`the ${this.chip.name} has no pin ${irq}`);
+    if (!Number.isInteger(irq) || !this.chip.has(irq)) throw new RangeError(`the ${this.chip.name} has no pin ${irq}`);
     const line = new IrqLine(irq, this.chip, this.#fabric);
     this.#lines.set(irq, line);
     return line;

@@ -79,5 +79,6 @@ test('freeing what is free is written down, and frees nothing else', () => {
 });
 
 test('a machine without memory is refused', () => {
-  for (const size of [0, -1, Number.NaN, 16 * MIB - 1]) expect(() => memoryOf(size)).toThrow(RangeError);
+  for (const size of [0, -1, Number.NaN, 16 * MIB - 1, 2 ** 53, Number.POSITIVE_INFINITY])
+    expect(() => memoryOf(size)).toThrow(RangeError);
 });

@@ -39,7 +39,7 @@ export class PhysicalMemory {
   #reserved = 0;
   #pinned = 0;
 
-  /** @param size bytes of RAM, at least 16 MiB */
+  /** @param size bytes of RAM, from 16 MiB to 4 PiB */
   constructor(
     size: number,
     private readonly trace: TraceLog,
@@ -47,7 +47,10 @@ export class PhysicalMemory {
   ) {
     const frames = Math.floor(size / PAGE_SIZE);
     const [dma, dma32] = [0x1000 - 0x100, 0x1_0000 - 0x1000];
-    if (!(frames >= 0x1000)) throw new RangeError(`a machine has at least 16 MiB of memory, not ${size} bytes`);
+    // 52 bits are what x86 has for physical addresses.
+    if (!(frames >= 0x1000 && frames <= 2 ** 40)) {
+      throw new RangeError(`a machine has from 16 MiB to 4 PiB of memory, not ${size} bytes`);
+    }
     // Below 16 MiB, below 256 MiB, and from 4 GiB on, where a PC has the RAM that its PCI hole displaced.
     this.#zones = [
       new Zone(0x10_0000, Math.max(0, frames - dma - dma32)),

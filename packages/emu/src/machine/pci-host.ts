@@ -70,6 +70,9 @@ export class PciHost implements FunctionHost {
    * @throws RangeError a slot that is taken; a device that no configuration header can describe; no room for its BARs
    */
   plug(model: DeviceModel, { address, irq }: PlugOptions = {}): PciFunction {
+    if (typeof model?.attach !== 'function' || typeof model.config !== 'object') {
+      throw new TypeError('a device has a config, bars, and a function attach');
+    }
     const at = address === undefined ? this.#freeSlot() : PciAddress.from(address);
     const key = at.toString();
     if (this.#functions.has(key)) throw new RangeError(`the slot ${key} is taken`);

@@ -108,6 +108,9 @@ describe.each(PROFILES)('IrqSource on %s', (kernel) => {
     expect(await irq.poll({ timeoutMs: 0 })).toBe(false);
     const start = backend.clock.now();
     expect(await irq.poll({ timeoutMs: 5.5 })).toBe(false);
+    const later = backend.clock.now();
+    expect(await irq.poll({ timeoutMs: 5e9 })).toBe(false);
+    expect(backend.clock.now() - later).toBe(5_000_000_000_000_000n);
     expect(Number(backend.clock.now() - start)).toBeGreaterThanOrEqual(5.5e6);
     const waiting = irq.poll();
     machine.raise();
