@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Exhaustive } from './exhaustive.ts';
 import { type Exploration, explore, replayThreads } from './explore.ts';
 import type { Interleaving } from './interleaving.ts';
@@ -9,6 +9,9 @@ import { SCENARIOS, scenarioNamed } from './scenarios.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
 import { parseToken } from './token.ts';
 import type { World } from './world.ts';
+
+// Thousands of runs, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** What each scenario shows of the 2005 code, within two preemptions. */
 const DEFECTS: Readonly<Record<string, readonly string[]>> = {
