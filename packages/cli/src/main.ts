@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { BACKENDS, KERNELS, openHost } from './backends.ts';
 import { conformance } from './conformance.ts';
 import { demoEdu } from './demo-edu.ts';
+import { exploreCommand, replayCommand, STRATEGIES } from './explore.ts';
 import { watchIrq } from './irq.ts';
 import { lspci } from './lspci.ts';
 
@@ -47,11 +48,44 @@ on(program.command('conformance'))
     process.exitCode = await conformance(o);
   });
 
+program
+  .command('explore')
+  .description('run a scenario of threads and interrupts in every order, and show what goes wrong')
+  .addOption(kernelOption())
+  .option('--scenario <name>', 'which one, or all', 'all')
+  .addOption(new Option('--strategy <name>', 'how runs are chosen').choices(STRATEGIES).default('exhaustive'))
+  .option(
+    '--bound <n>',
+    'exhaustive: preemptions in a run; delay: choices that are not calm; pct: depth - 1',
+    integer(0),
+    2,
+  )
+  .option('--runs <n>', 'runs of a scenario at most', integer(1), 1_000_000)
+  .option('--seed <n>', 'random, pct: where chance starts', integer(0), 1)
+  .option('--json', 'print a JSON array with an object for each scenario')
+  .action((o) => {
+    process.exitCode = exploreCommand(o);
+  });
+
+program
+  .command('replay')
+  .description('have a run again, and show it step by step')
+  .argument('<token>', 'what explore printed: emu1:<kernel>:<scenario>:<tape>')
+  .option('--vcd <file>', 'write it as a value change dump, for GTKWave')
+  .option('--perfetto <file>', 'write it as a trace for ui.perfetto.dev')
+  .action((token, o) => {
+    process.exitCode = replayCommand(token, o);
+  });
+
 /** The options that every command has. */
 function on(command: Command): Command {
   return command
     .addOption(new Option('--backend <name>', 'where to run').choices(BACKENDS).default('emu'))
-    .addOption(new Option('--kernel <profile>', 'which kernel').choices(KERNELS).default('usrdrv-6.1'));
+    .addOption(kernelOption());
+}
+
+function kernelOption(): Option {
+  return new Option('--kernel <profile>', 'which kernel').choices(KERNELS).default('usrdrv-6.1');
 }
 
 function integer(min: number): (text: string) => number {

@@ -16,6 +16,7 @@ export type { Invariant, Violation } from './explore/invariants.ts';
 export { knownDefect } from './explore/known-defects.ts';
 export { CHOICE_TAGS, type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
 export { Pct, RandomWalk } from './explore/random-strategies.ts';
+export { type LineState, type Moment, type Recording, record, type ThreadState } from './explore/recording.ts';
 export { ChoiceLimitError, RecordingOracle, type TakenChoice } from './explore/recording-oracle.ts';
 export {
   NoEndError,
@@ -39,4 +40,7 @@ export type { IrqLine } from './machine/irq-line.ts';
 export { Machine, type MachineOptions } from './machine/machine.ts';
 export type { PciFunction } from './machine/pci-function.ts';
 export type { PciHost, PlugOptions } from './machine/pci-host.ts';
+export { columns } from './trace/columns.ts';
 export type { TraceEvent, TraceKind, TraceLog } from './trace/log.ts';
+export { perfetto } from './trace/perfetto.ts';
+export { vcd } from './trace/vcd.ts';

@@ -220,7 +220,6 @@ export class Interleaving implements Stepper {
       const irq = cpu.take();
       if (irq === undefined) return;
       const flow = this.world.machine.irqs.handle(cpu, irq);
-      this.last = TAKE;
       if (flow === undefined) return;
       cpu.irqsOff++;
       actor.steps = flow;
@@ -381,7 +380,7 @@ export class Interleaving implements Stepper {
       if (file === undefined) continue;
       const masked = (desc.status & IRQ_DISABLED) !== 0;
       if (file.count > 0 && kind !== 'deadlock') kind = 'lost wake-up';
-      waits.push(`irq ${irq} is ${masked ? `disabled ${desc.depth} times` : 'let through'}, its count ${file.count}`);
+      waits.push(`irq ${irq} is ${masked ? `masked, at depth ${desc.depth}` : 'let through'}, its count ${file.count}`);
     }
     return `${kind}: ${waits.join('; ')}`;
   }

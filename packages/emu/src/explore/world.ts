@@ -19,7 +19,7 @@ import type { Thread } from '../kernel/syscalls.ts';
 import { TASK_RUNNING, type Task } from '../kernel/task.ts';
 import type { IrqLine } from '../machine/irq-line.ts';
 import { Machine, type MachineOptions } from '../machine/machine.ts';
-import { Actor, type Program } from './actor.ts';
+import { Actor, type Program, TAKE } from './actor.ts';
 import type { ChoiceTag, Oracle } from './oracle.ts';
 
 /** An open irq file, of either profile. */
@@ -126,6 +126,7 @@ export class World {
     for (const actor of this.interrupts) {
       actor.reset(undefined);
       actor.done = false;
+      actor.at = TAKE;
     }
     for (const line of this.lines) {
       line.reset();

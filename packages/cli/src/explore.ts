@@ -1,0 +1,128 @@
+import { writeFileSync } from 'node:fs';
+import type { KernelProfile } from '@usrdrv/core';
+import {
+  columns,
+  Exhaustive,
+  type Exploration,
+  explore,
+  knownDefect,
+  Pct,
+  parseToken,
+  perfetto,
+  RandomWalk,
+  record,
+  SCENARIOS,
+  type Strategy,
+  scenarioNamed,
+  type ThreadScenario,
+  vcd,
+} from '@usrdrv/emu';
+import { progress, type Style, styleOf } from './terminal.ts';
+
+export const STRATEGIES = ['exhaustive', 'delay', 'random', 'pct', 'calm'] as const;
+
+export interface ExploreOptions {
+  readonly kernel: KernelProfile;
+  readonly scenario: string;
+  readonly strategy: (typeof STRATEGIES)[number];
+  readonly bound: number;
+  readonly runs: number;
+  readonly seed: number;
+  readonly json?: boolean;
+}
+
+/**
+ * `usrdrv explore`: runs scenarios in every way that the strategy has, and prints what goes wrong.
+ * @returns the exit code: 1 where something went wrong
+ */
+export function exploreCommand(o: ExploreOptions): number {
+  const style = styleOf(process.stdout);
+  const scenarios = o.scenario === 'all' ? SCENARIOS : [scenarioNamed(o.scenario)];
+  const bar = progress();
+  const results: Result[] = [];
+  try {
+    for (const [nth, scenario] of scenarios.entries()) {
+      bar.show(nth / scenarios.length, () => scenario.name);
+      const result = exploreOne(scenario, o);
+      results.push(result);
+      if (!o.json) process.stdout.write(describe(scenario, result, style));
+    }
+  } finally {
+    bar.end();
+  }
+  if (o.json) process.stdout.write(`${JSON.stringify(results.map(jsonRow), undefined, 2)}\n`);
+  return results.some((result) => 'failures' in result && result.failures.length > 0) ? 1 : 0;
+}
+
+/** Either it was explored, or it is not for this kernel. */
+type Result = Exploration | { readonly scenario: string; readonly kernel: KernelProfile; readonly skipped: string };
+
+function exploreOne(scenario: ThreadScenario, o: ExploreOptions): Result {
+  const { kernel, runs } = o;
+  if (scenario.only !== undefined && scenario.only.kernel !== kernel) {
+    return { scenario: scenario.name, kernel, skipped: scenario.only.because };
+  }
+  return explore(scenario, { kernel, runs, strategy: strategyOf(o) });
+}
+
+function strategyOf({ strategy, bound, seed }: ExploreOptions): Strategy {
+  switch (strategy) {
+    case 'exhaustive':
+      return new Exhaustive(bound);
+    case 'delay':
+      return new Exhaustive(bound, 'delays');
+    case 'random':
+      return new RandomWalk(seed);
+    case 'pct':
+      return new Pct(seed, bound + 1);
+    case 'calm':
+      return new Exhaustive(0, 'delays');
+  }
+}
+
+/** What scripts read. */
+function jsonRow(result: Result) {
+  if ('skipped' in result) return result;
+  const { scenario, kernel, strategy, runs, exhaustive, covered, failures } = result;
+  return {
+    scenario,
+    kernel,
+    strategy,
+    runs,
+    exhaustive,
+    covered,
+    failures: failures.map(({ violation, token, tape, times, foundAt }) => ({
+      defect: kernel === 'chubb-2.6.11' ? knownDefect(scenario, violation) : undefined,
+      ...violation,
+      token,
+      choices: tape.size,
+      times,
+      foundAt,
+    })),
+  };
+}
+
+function describe(scenario: ThreadScenario, result: Result, style: Style): string {
+  const head = `${style.bold(scenario.name)}: ${scenario.about}`;
+  if ('skipped' in result) return `${head}\n  ${style.dim(`not for ${result.kernel}: ${result.skipped}`)}\n`;
+  const { kernel, covered, failures } = result;
+  const lines = failures.flatMap(({ violation, token }) => {
+    const defect = kernel === 'chubb-2.6.11' ? knownDefect(scenario.name, violation) : undefined;
+    const what = `${defect === undefined ? '' : `${defect} `}${violation.invariant}: ${violation.what}`;
+    return [`  ${style.red(what)}`, `  usrdrv replay ${token}`];
+  });
+  if (failures.length === 0) lines.push(`  ${style.green('nothing is wrong')}`);
+  return `${head}\n  ${style.dim(covered)}\n${lines.join('\n')}\n`;
+}
+
+/**
+ * `usrdrv replay`: has a run again from its token, and shows it.
+ * @returns the exit code: 1 where the run goes wrong
+ */
+export function replayCommand(token: string, o: { readonly vcd?: string; readonly perfetto?: string }): number {
+  const recording = record(token, scenarioNamed(parseToken(token).scenario));
+  if (o.vcd !== undefined) writeFileSync(o.vcd, vcd(recording));
+  if (o.perfetto !== undefined) writeFileSync(o.perfetto, perfetto(recording));
+  process.stdout.write(columns(recording));
+  return recording.violation === undefined ? 0 : 1;
+}
