@@ -1,0 +1,58 @@
+#pragma once
+
+#include <napi.h>
+#include <uv.h>
+
+#include <cstdint>
+#include <memory>
+#include <unordered_set>
+
+#include "address_space.h"
+#include "mmio.h"
+#include "poller.h"
+#include "realtime.h"
+#include "sleeping_calls.h"
+
+namespace usrdrv {
+
+/**
+ * Everything that one JavaScript thread, the main one or a worker, has opened, mapped and waits for. It is nobody else's,
+ * so nothing here needs a lock, and it goes when the thread ends.
+ */
+class Instance {
+ public:
+  explicit Instance(Napi::Env env);
+
+  /** Whether a descriptor was opened here: the others of the process, Node's own among them, are not reached. */
+  bool HasFd(int fd) const { return fds_.count(fd) != 0; }
+  /** Takes in a descriptor: the result of the call that opened it, or its -errno. */
+  int64_t AddFd(int64_t fd);
+  void RemoveFd(int fd) { fds_.erase(fd); }
+
+  /** What names a call that sleeps; never used again. */
+  uint64_t NextCall() { return ++last_call_; }
+  /** Hands the result of a call that slept to JavaScript. */
+  void Finish(Napi::FunctionReference done, int64_t result);
+
+  const Napi::Env env;
+  uv_loop_t* const loop;
+
+  MmioRegions mmio;
+  const std::shared_ptr<AddressSpace> memory;
+  Poller poller;
+  SleepingCalls calls;
+  Watchdog watchdog;
+
+ private:
+  static void CleanUp(napi_async_cleanup_hook_handle handle, void* data);
+  static uv_loop_t* LoopOf(napi_env env);
+  void OnClosed();
+
+  std::unordered_set<int> fds_;
+  uint64_t last_call_ = 0;
+  napi_async_cleanup_hook_handle cleanup_ = nullptr;
+  /** What still has to close before the thread can end. */
+  int closing_ = 0;
+};
+
+}  // namespace usrdrv

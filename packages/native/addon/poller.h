@@ -1,0 +1,78 @@
+#pragma once
+
+#include <napi.h>
+#include <poll.h>
+#include <uv.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+namespace usrdrv {
+
+class Instance;
+
+/**
+ * poll(2) for calls that sleep, without a thread: an epoll set of the descriptors that somebody waits for, watched by the
+ * event loop through one uv_poll. Each entry is one-shot, so that a descriptor is asked again, and an interrupt line
+ * unmasked (P10), by a wait that begins and by nothing else.
+ */
+class Poller {
+ public:
+  /** What a wait ends with: looks again, and returns the result, or 0 where it has to go on waiting. */
+  using Look = std::function<int64_t(std::vector<pollfd>*)>;
+
+  explicit Poller(Instance* instance) : instance_(instance) {}
+
+  /**
+   * Waits until one of the descriptors is ready for its events and `look` finds something, or the time is up.
+   * @param timeout_ns below 0: for ever
+   * @return 0 or -errno, in which case `done` is never called
+   */
+  int64_t Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look, Napi::FunctionReference done);
+  /** Ends a wait without a word to `done`. False where there is none of that name. */
+  bool Interrupt(uint64_t call);
+  /** Somebody closes the descriptor: who waits for it holds on to the file, as a sleeping poll(2) does (P8). */
+  void OnClose(int fd);
+
+  /** The thread ends. */
+  void Close(std::function<void()> closed);
+
+ private:
+  struct Waiter {
+    std::vector<pollfd> fds;
+    /** Duplicates of descriptors that were closed meanwhile. */
+    std::vector<int> held;
+    /** On uv_hrtime's clock. */
+    uint64_t deadline;
+    Look look;
+    Napi::FunctionReference done;
+  };
+  using Waiters = std::map<uint64_t, Waiter>;
+
+  static void OnReady(uv_poll_t* handle, int status, int events);
+  static void OnTime(uv_timer_t* handle);
+
+  int64_t Start();
+  int64_t Watch(int fd);
+  void Unwatch(const Waiter& waiter);
+  void LookAgain(const std::vector<uint64_t>& calls);
+  /** Takes the waiter out of the books; whoever it shared a descriptor with goes on. */
+  Waiter Remove(Waiters::iterator at);
+  void SetTimer();
+  std::vector<uint64_t> WaitersOf(int fd) const;
+
+  Instance* instance_;
+  int epfd_ = -1;
+  uv_poll_t poll_;
+  uv_timer_t timer_;
+  Waiters waiters_;
+  /** The descriptors whose entry in the set is live, and for which events. */
+  std::unordered_map<int, uint32_t> armed_;
+  int handles_ = 0;
+  std::function<void()> closed_;
+};
+
+}  // namespace usrdrv

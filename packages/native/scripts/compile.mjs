@@ -1,0 +1,85 @@
+// Compiles the addon, once for each content: the result is kept outside the checkout.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const require = createRequire(import.meta.url);
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'usrdrv', 'native');
+
+/** Why there can be no addon on this machine, or undefined. */
+export function whyNot() {
+  if (process.platform !== 'linux') return `it runs on Linux, and this is ${process.platform}`;
+  const missing = ['python3', 'make', 'g++'].filter((tool) => spawnSync(tool, ['--version']).error);
+  if (missing.length > 0) return `${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} not installed`;
+  return undefined;
+}
+
+/**
+ * The path of the compiled addon.
+ * @param defines gyp variables: `{ sanitize: 1 }`
+ */
+export function compile(defines = {}) {
+  const folder = join(cache, key(defines));
+  const result = join(folder, 'usrdrv.node');
+  if (existsSync(result)) return result;
+
+  mkdirSync(folder, { recursive: true });
+  inWorkFolder(folder, (work) => {
+    const variables = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [require.resolve('node-gyp/bin/node-gyp.js'), 'rebuild', '--jobs=max', ...headers(), '--', ...variables],
+      { cwd: work, encoding: 'utf8' },
+    );
+    if (status !== 0) throw new Error(`node-gyp rebuild failed\n${stdout}${stderr}`);
+    renameSync(join(work, 'build', 'Release', 'usrdrv.node'), result);
+  });
+  return result;
+}
+
+/** Calls `run` with a copy of what the addon is made from: compiling empties the folder `build`, which is in use. */
+export function inWorkFolder(parent, run) {
+  const work = mkdtempSync(join(parent, 'work-'));
+  try {
+    cpSync(join(root, 'addon'), join(work, 'addon'), { recursive: true });
+    cpSync(join(root, 'binding.gyp'), join(work, 'binding.gyp'));
+    cpSync(join(root, 'package.json'), join(work, 'package.json'));
+    symlinkSync(join(root, 'node_modules'), join(work, 'node_modules'));
+    run(work);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Node's own headers, where they were installed with it; else node-gyp fetches them. */
+export function headers() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
+}
+
+function key(defines) {
+  const hash = createHash('sha256').update(`${process.version} ${process.arch} ${JSON.stringify(defines)}`);
+  hash.update(spawnSync('g++', ['--version'], { encoding: 'utf8' }).stdout);
+  for (const tool of ['node-addon-api', 'node-gyp']) hash.update(require(`${tool}/package.json`).version);
+  const sources = readdirSync(join(root, 'addon')).sort();
+  for (const file of ['binding.gyp', ...sources.map((name) => join('addon', name))]) {
+    hash.update(file).update(readFileSync(join(root, file)));
+  }
+  return hash.digest('hex').slice(0, 32);
+}

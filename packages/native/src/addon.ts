@@ -1,0 +1,94 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
+
+/** A value >= 0, or -errno. */
+type Result = number;
+/** A number is the result; a bigint names a call that sleeps, which passes its result to its last argument later. */
+type MaySleep = Result | bigint;
+type Done = (result: Result) => void;
+
+/**
+ * What the C++ part offers: system calls and register access, no more. Each function takes any JavaScript value at all,
+ * never throws, and changes nothing where an argument is wrong. Descriptors, memory and register handles belong to the
+ * JavaScript thread that got them; those of others, and Node's own, are not there.
+ */
+export interface Addon {
+  open(path: string, flags: number): Result;
+  close(fd: number): Result;
+  dup(fd: number): Result;
+  fcntl(fd: number, cmd: number, arg?: number): Result;
+  lseek(fd: number, offset: number, whence: number): Result;
+  /** The argument is an integer below 65536, or bytes that are copied in and out. */
+  ioctl(fd: number, request: number, argument?: number | Uint8Array): Result;
+  eventfd(count: number, flags: number): Result;
+  epollCreate1(flags: number): Result;
+  epollCtl(epfd: number, op: number, fd: number, events: number, data: number): Result;
+
+  read(fd: number, address: bigint, count: number, done: Done): MaySleep;
+  write(fd: number, address: bigint, count: number, done: Done): MaySleep;
+  /** Sleeps with the thread. EINTR now and then, where the watchdog is on. */
+  readSync(fd: number, address: bigint, count: number): Result;
+  /** Three elements an entry: fd, events, revents. */
+  poll(entries: Int32Array, timeoutMs: number, done: Done): MaySleep;
+  /** Two elements an event: events, data. At most 256 events a call. */
+  epollWait(epfd: number, events: Float64Array, timeoutMs: number, done: Done): MaySleep;
+  /** Whether the call has ended with EINTR by that; where not, its function has been called or will be. */
+  interrupt(call: bigint): boolean;
+
+  mmap(address: bigint, length: number, prot: number, flags: number, fd: number, offset: bigint): bigint | Result;
+  munmap(address: bigint, length: number): Result;
+  bytes(address: bigint, length: number): Uint8Array | Result;
+
+  /** A handle for the accesses below, or -EFAULT. */
+  openMmio(address: bigint, length: number): Result;
+  closeMmio(handle: number): Result;
+  /** Reads: the value, or -EBADF closed or unmapped, -EINVAL the offset, -EFAULT the protection, -ENODEV the device. */
+  read8(handle: number, offset: number): number;
+  read16(handle: number, offset: number): number;
+  read32(handle: number, offset: number): number;
+  read64(handle: number, offset: number): bigint | Result;
+  /** Writes: 0, or an error as above, or -ERANGE the value. */
+  write8(handle: number, offset: number, value: number): Result;
+  write16(handle: number, offset: number, value: number): Result;
+  write32(handle: number, offset: number, value: number): Result;
+  write64(handle: number, offset: number, value: bigint): Result;
+
+  /** `via` is a descriptor of /dev/usrdrv/pci, or -1 for the system calls of a patched kernel. */
+  usrPciOpen(via: number, bus: number, slot: number, fn: number, dmaMask: bigint, domain: number): Result;
+  usrPciGetConsistent(via: number, fd: number, size: number, vaddrp: bigint, dmaaddrp: bigint): Result;
+  usrPciMmap(via: number, fd: number, mapping: bigint): Result;
+  usrPciMunmap(via: number, fd: number, mapping: bigint): Result;
+  usrPciIrqVectors(via: number, fd: number, min: number, max: number, irqs: bigint): Result;
+
+  mlockall(flags: number): Result;
+  munlockall(): Result;
+  /** Of the calling thread. */
+  schedSetscheduler(policy: number, priority: number): Result;
+  schedGetPriorityMax(policy: number): Result;
+  /** Interrupts the calls of the calling thread 20 times a second. */
+  watchdog(on: boolean): Result;
+}
+
+const require = createRequire(import.meta.url);
+let loaded: Addon | undefined;
+
+/**
+ * The addon: the prebuilt one for this machine, or the one that was compiled here.
+ * @throws Error where there is neither
+ */
+export function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const nodeGypBuild: (root: string) => Addon = require('node-gyp-build');
+  try {
+    return nodeGypBuild(root);
+  } catch (cause) {
+    const where = isMainThread ? 'here' : 'in this worker';
+    throw new Error(`the addon of @usrdrv/native is neither prebuilt nor compiled ${where}`, { cause });
+  }
+}

@@ -1,0 +1,130 @@
+import {
+  checkResult,
+  EINTR,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  O_RDONLY,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  SystemError,
+} from '@usrdrv/core';
+import { addon } from './addon.ts';
+import { irqPath, kernelInterface } from './kernel-interface.ts';
+
+/** Pages that are in memory now, and pages that are mapped later (mlockall(2)). */
+export const MCL_CURRENT = 1;
+export const MCL_FUTURE = 2;
+/** Of these, only what has been touched: a JavaScript heap reserves far more than it uses. */
+export const MCL_ONFAULT = 4;
+
+export const SCHED_OTHER = 0;
+export const SCHED_FIFO = 1;
+
+/** What S1 leaves above a handler: room for the threads that keep the machine alive. */
+const BELOW_MAX = 10;
+/** What a read of the file gives: one native int (P2). */
+const COUNT_BYTES = 4;
+
+/**
+ * Keeps the memory of the whole process from being paged out (mlockall(2)).
+ * @throws SystemError ENOMEM over RLIMIT_MEMLOCK; EPERM; EINVAL flags that are none
+ */
+export function lockMemory(flags: number = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT): void {
+  checkResult(addon().mlockall(flags), 'mlockall');
+}
+
+/**
+ * Lets the calling thread, a worker, run before everything of a lower priority (sched_setscheduler(2)).
+ * @param priority 0 for SCHED_OTHER; for SCHED_FIFO as S1 has it where it is left out: the highest less 10
+ * @throws SystemError EPERM without CAP_SYS_NICE; EINVAL a policy or priority that is none
+ */
+export function setScheduler(policy: number = SCHED_FIFO, priority = defaultPriority(policy)): void {
+  checkResult(addon().schedSetscheduler(policy, priority), 'sched_setscheduler');
+}
+
+function defaultPriority(policy: number): number {
+  const most = checkResult(addon().schedGetPriorityMax(policy), 'sched_get_priority_max');
+  return Math.max(0, most - BELOW_MAX);
+}
+
+/** Lines that are open in this thread: while there are any, the watchdog is on. */
+let openLines = 0;
+
+/**
+ * An interrupt line for a worker that does nothing else (S1): `readSync` sleeps in the kernel, and there is no event loop
+ * between the interrupt and the next statement.
+ *
+ * @example
+ * ```ts
+ * // In a worker; `line` is what the `line` of a device's IrqSource said before that was closed.
+ * import { lockMemory, RealtimeIrq, setScheduler } from '@usrdrv/native/realtime';
+ * lockMemory();
+ * setScheduler();
+ * using irq = new RealtimeIrq(line);
+ * for (;;) {
+ *   const count = irq.readSync();
+ *   // acknowledge the device
+ * }
+ * ```
+ */
+export class RealtimeIrq implements Disposable {
+  readonly line: number;
+  readonly #path: string;
+  readonly #address: bigint;
+  readonly #count: Int32Array;
+  #fd: number;
+
+  /**
+   * @throws RangeError a line that is no integer >= 0
+   * @throws SystemError of the open(2) (P6)
+   */
+  constructor(line: number) {
+    if (!Number.isSafeInteger(line) || line < 0) {
+      throw new RangeError(`an interrupt line is an integer >= 0, not ${String(line)}`);
+    }
+    this.line = line;
+    this.#path = irqPath(kernelInterface(), `/proc/irq/${line}/irq`);
+    const native = addon();
+    this.#fd = checkResult(native.open(this.#path, O_RDONLY), 'open', this.#path);
+    const page = native.mmap(0n, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+    const bytes = typeof page === 'bigint' ? native.bytes(page, COUNT_BYTES) : page;
+    if (typeof page !== 'bigint' || typeof bytes === 'number') {
+      native.close(this.#fd);
+      throw new SystemError('ENOMEM', 'mmap');
+    }
+    this.#address = page;
+    this.#count = new Int32Array(bytes.buffer, bytes.byteOffset, 1);
+    // So that a worker that sleeps here can be terminated.
+    if (openLines++ === 0) native.watchdog(true);
+  }
+
+  /**
+   * Sleeps until there is an interrupt, and takes the count. The whole JavaScript thread sleeps: timers, promises and
+   * messages of it wait too. `worker.terminate()` and `process.exit()` end the sleep, within 50 ms.
+   * @returns interrupts since the last read, >= 1
+   * @throws SystemError EBADF when closed; ENODEV when the device is removed
+   */
+  readSync(): number {
+    const native = addon();
+    for (;;) {
+      const result = native.readSync(this.#fd, this.#address, COUNT_BYTES);
+      if (result === COUNT_BYTES) return this.#count[0] ?? 0;
+      // Back in JavaScript, a thread that was told to end does.
+      if (result !== -EINTR) throw SystemError.fromResult(result, 'read', this.#path);
+    }
+  }
+
+  close(): void {
+    if (this.#fd < 0) return;
+    const native = addon();
+    if (--openLines === 0) native.watchdog(false);
+    native.close(this.#fd);
+    native.munmap(this.#address, PAGE_SIZE);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
