@@ -44,6 +44,10 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
+  test('--version is the one of the package', async () => {
+    expect(await usrdrv(['--version'])).toEqual({ code: 0, stdout: '0.0.0\n', stderr: '' });
+  });
+
   test('--help names the commands and exits 0', async () => {
     const { code, stdout, stderr } = await usrdrv(['--help']);
     expect(code).toBe(0);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, KERNELS, openHost } from './backends.ts';
 import { conformance } from './conformance.ts';
@@ -8,8 +9,12 @@ import { lspci } from './lspci.ts';
 
 // Exit codes: 0 done, 1 it failed, 2 it was called wrongly.
 
+// From src and from dist alike.
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
 const program = new Command('usrdrv')
   .description('User-mode PCI drivers: on an emulated machine, in this process.')
+  .version(version)
   .helpCommand(false)
   .showHelpAfterError('(--help shows what can be said)')
   .exitOverride();
