@@ -109,7 +109,7 @@ ssize_t usr_irq_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	while (!(count = usr_irq_take(u))) {
 		if (READ_ONCE(u->revoked))
-			return -EIO;
+			return -ENODEV;
 		if (file->f_flags & O_NONBLOCK ||
 		    iocb->ki_flags & IOCB_NOWAIT) {
 			if (usr_irq_arm(u))
@@ -128,19 +128,14 @@ ssize_t usr_irq_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return sizeof(count);
 }
 
-ssize_t usr_irq_write(struct file *file, const char __user *buf, size_t len,
-		      loff_t *ppos)
-{
-	return -EINVAL;
-}
-
 __poll_t usr_irq_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct usr_irq *u = file->private_data;
 
-	if (READ_ONCE(u->count) && !READ_ONCE(u->revoked))
-		return EPOLLIN | EPOLLRDNORM;
-
+	/*
+	 * Before anything else: epoll hands over a table only when the file is
+	 * added, and would never hear of a line that is ready at that moment.
+	 */
 	poll_wait(file, &u->wait, table);
 	if (!usr_irq_arm(u))
 		return 0;

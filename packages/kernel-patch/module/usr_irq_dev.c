@@ -35,7 +35,6 @@ static const struct file_operations usr_irq_dev_fops = {
 	.owner		= THIS_MODULE,
 	.open		= usr_irq_dev_open,
 	.read_iter	= usr_irq_read_iter,
-	.write		= usr_irq_write,
 	.poll		= usr_irq_poll,
 	.release	= usr_irq_release,
 	.llseek		= no_llseek,

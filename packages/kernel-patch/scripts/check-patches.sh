@@ -16,13 +16,7 @@ awk -v dir="$added" '
 ' patches/linux-6.1/*.patch
 
 different=0
-same() {
-	diff -u "module/$1" "$added/$(echo "$2" | tr / !)" || different=1
-}
-same usr_irq.c kernel/irq/usr_irq.c
-same include/linux/usr_irq.h include/linux/usr_irq.h
-same include/uapi/linux/usr_pci.h include/uapi/linux/usr_pci.h
-for file in usr_pci.c usr_pci.h usr_pci_dma.c usr_pci_consistent.c usr_pci_msi.c; do
-	same "$file" "drivers/pci/$file"
-done
+while read -r ours theirs; do
+	diff -u "module/$ours" "$added/$(echo "$theirs" | tr / !)" || different=1
+done <scripts/shared-files
 exit $different

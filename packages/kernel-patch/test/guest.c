@@ -107,6 +107,11 @@ int rd(int fd, void *buf, size_t len)
 	return checked(read(fd, buf, len));
 }
 
+int wr(int fd, const void *buf, size_t len)
+{
+	return checked(write(fd, buf, len));
+}
+
 int take(int fd)
 {
 	int count = 0, ret = rd(fd, &count, sizeof(count));

@@ -59,6 +59,7 @@ void irq_path(int line, char *path, size_t size);
 
 /* Plain calls with -errno results */
 int rd(int fd, void *buf, size_t len);
+int wr(int fd, const void *buf, size_t len);
 int take(int fd);			/* the count of one read, or -errno */
 int take_nonblock(int fd);		/* the same under O_NONBLOCK */
 int take_within(int fd, int ms);	/* polls first; -EAGAIN at the timeout */

@@ -416,7 +416,7 @@ static void removal_storm(void)
 		for (j = 0; j < 4; j++) {
 			pthread_join(t[j], &ret);
 			if (j > 1)
-				EQ((long)ret, -EIO);
+				EQ((long)ret, -ENODEV);
 		}
 		close(shared_fd);
 		close(irq_fd);

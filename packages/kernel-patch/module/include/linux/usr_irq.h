@@ -15,15 +15,13 @@ struct proc_dir_entry;
 /* File operations, for whatever kind of node the line's file is. */
 int usr_irq_claim(struct file *file, unsigned int irq);
 ssize_t usr_irq_read_iter(struct kiocb *iocb, struct iov_iter *to);
-ssize_t usr_irq_write(struct file *file, const char __user *buf, size_t len,
-		      loff_t *ppos);
 __poll_t usr_irq_poll(struct file *file, struct poll_table_struct *table);
 int usr_irq_release(struct inode *inode, struct file *file);
 
 /* Is the file of @irq open? */
 bool usr_irq_is_claimed(unsigned int irq);
 
-/* The line goes away: free it and fail its readers with EIO. */
+/* The line goes away: free it and fail its readers with ENODEV. */
 void usr_irq_revoke(unsigned int irq);
 
 /* The line can be requested from now on: let its file appear, if it has not. */
