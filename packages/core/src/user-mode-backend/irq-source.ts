@@ -79,6 +79,8 @@ export class UserModeIrqSource implements IrqSource {
 
   read(o?: WaitOptions): Promise<number> {
     const signal = o?.signal;
+    const alone = !this.#asleep && this.#readers.length === 0;
+    if (alone && signal === undefined && this.#unread === 0 && !this.#closed) return this.#readAlone();
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(closed('read', this.#path));
       if (signal === undefined) {
@@ -180,6 +182,40 @@ export class UserModeIrqSource implements IrqSource {
     reader?.settle?.();
     reader?.resolve(this.#takeUnread());
   }
+
+  /** The usual case: nobody else waits, and nobody can call it off, so the kernel's promise is the reader's. */
+  #readAlone(): Promise<number> {
+    for (;;) {
+      const result = this.#thread.read(this.#fd, this.#memory.address, COUNT_BYTES, this.#interruptible);
+      if (typeof result !== 'number') {
+        this.#asleep = true;
+        return result.then(this.#onReadAlone, this.#onFailedAlone);
+      }
+      if (result === -EINTR) continue;
+      try {
+        const count = this.#taken(result);
+        if (count !== undefined) return Promise.resolve(count);
+      } catch (failure) {
+        return Promise.reject(failure);
+      }
+    }
+  }
+
+  readonly #onReadAlone = (result: number): number | Promise<number> => {
+    this.#asleep = false;
+    if (this.#closed) throw closed('read', this.#path);
+    try {
+      const count = result === -EINTR ? undefined : this.#taken(result);
+      return count ?? this.read();
+    } finally {
+      if (this.#readers.length > 0 && !this.#asleep) this.#readForReaders();
+    }
+  };
+
+  readonly #onFailedAlone = (failure: unknown): never => {
+    this.#onFailed(failure);
+    throw failure;
+  };
 
   /** Reads for those who wait, until nobody does or the read sleeps. */
   #readForReaders(): void {

@@ -19,7 +19,7 @@ import { filePoll } from './poll.ts';
 import { ERESTARTNOHAND } from './scheduler.ts';
 import { SCHEDULE, type Steps } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
-import { taskEntry, type WaitQueueEntry, WaitQueueHead } from './wait-queue.ts';
+import { type WaitQueueEntry, WaitQueueHead } from './wait-queue.ts';
 
 /** The bits of an item's events that say how to report, not what. */
 const EP_PRIVATE_BITS = EPOLLONESHOT | EPOLLET | (1 << 29) | (1 << 28);
@@ -66,7 +66,7 @@ export class EventPoll implements FileOperations {
     timeout: number | undefined,
   ): Steps<number> {
     const expiry = new Expiry(task, clock, timeout);
-    const entry = taskEntry(task);
+    const entry = task.waiter;
     let result = 0;
     for (;;) {
       if (this.#ready.length > 0) result = yield* this.#sendEvents(task, events, maxevents);

@@ -6,7 +6,7 @@ import { IRQ_DISABLED, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn }
 import { ERESTARTSYS } from './scheduler.ts';
 import { SCHEDULE, type Steps, step } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
-import { taskEntry, WaitQueueHead } from './wait-queue.ts';
+import { WaitQueueHead } from './wait-queue.ts';
 
 const H1 = step('H1');
 const H2 = step('H2');
@@ -72,7 +72,7 @@ export class ChubbIrqFile implements FileOperations {
       }
       yield R2C;
       if ((file.flags & O_NONBLOCK) !== 0) return -EAGAIN;
-      const entry = taskEntry(task);
+      const entry = task.waiter;
       while (pending === 0) {
         yield R3A;
         this.wait.add(entry);

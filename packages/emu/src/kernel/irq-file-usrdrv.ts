@@ -18,7 +18,7 @@ import { ERESTARTSYS } from './scheduler.ts';
 import { SpinLock } from './spinlock.ts';
 import { CPU_RELAX, SCHEDULE, type Steps, step } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
-import { taskEntry, WaitQueueHead } from './wait-queue.ts';
+import { WaitQueueHead } from './wait-queue.ts';
 
 const HANDLER_LOCK = step('handler.lock');
 const HANDLER_COUNT = step('handler.count');
@@ -114,7 +114,7 @@ export class UsrdrvIrqFile implements FileOperations {
         if (!ready && this.count === 0) return -EAGAIN;
         continue;
       }
-      const entry = taskEntry(task);
+      const entry = task.waiter;
       yield PREPARE;
       this.wait.add(entry);
       task.state = TASK_INTERRUPTIBLE;

@@ -19,8 +19,8 @@ export const ERESTARTNOHAND = 514;
 export class Scheduler {
   #depth = 0;
   readonly #runnable: Task[] = [];
-  /** The tasks that sleep in a call which that signal would call off. */
-  readonly #sleepers = new WeakMap<AbortSignal, Set<Task>>();
+  /** The tasks that have slept in a call which that signal would call off. */
+  readonly #heardBy = new WeakMap<AbortSignal, Set<Task>>();
   /** Who drives the calls one step at a time, where this scheduler is not to. */
   stepper: Stepper | undefined = undefined;
 
@@ -118,7 +118,8 @@ export class Scheduler {
   #sleep(inFlight: InFlight): Promise<number> {
     this.idle.enter();
     inFlight.task.sleeper = inFlight;
-    if (inFlight.abort !== undefined) this.#sleepersOf(inFlight.abort).add(inFlight.task);
+    if (inFlight.abort !== undefined && inFlight.task.heard !== inFlight.abort)
+      this.#hear(inFlight.task, inFlight.abort);
     const promise = new Promise<number>((resolve, reject) => {
       inFlight.resolve = resolve;
       inFlight.reject = reject;
@@ -128,24 +129,26 @@ export class Scheduler {
   }
 
   /** A call that slept is about to return. */
-  wake({ task, abort }: InFlight): void {
+  wake({ task }: InFlight): void {
     task.sleeper = undefined;
     this.idle.leave();
-    if (abort !== undefined) this.#sleepers.get(abort)?.delete(task);
   }
 
   /** One signal comes with call after call, and listening to it costs as much as a call does: it is listened to once. */
-  #sleepersOf(abort: AbortSignal): Set<Task> {
-    const known = this.#sleepers.get(abort);
-    if (known !== undefined) return known;
-    const sleepers = new Set<Task>();
-    this.#sleepers.set(abort, sleepers);
+  #hear(task: Task, abort: AbortSignal): void {
+    task.heard = abort;
+    const known = this.#heardBy.get(abort);
+    if (known !== undefined) {
+      known.add(task);
+      return;
+    }
+    const tasks = new Set([task]);
+    this.#heardBy.set(abort, tasks);
     const callOff = (): void => {
-      for (const task of sleepers) task.signal();
+      for (const each of tasks) if (each.sleeper?.abort === abort) each.signal();
       this.settle();
     };
     abort.addEventListener('abort', callOff, { once: true });
-    return sleepers;
   }
 
   /** On the way back to user space: runs the handlers. The call's final result, or undefined where it restarts. */

@@ -1,5 +1,6 @@
 import type { Cpu } from '../machine/cpu.ts';
 import type { Process } from './process.ts';
+import type { WaitQueueEntry } from './wait-queue.ts';
 
 export const TASK_RUNNING = 0;
 export const TASK_INTERRUPTIBLE = 1;
@@ -8,6 +9,8 @@ export type TaskState = typeof TASK_RUNNING | typeof TASK_INTERRUPTIBLE | typeof
 
 /** A system call that sleeps. */
 export interface Sleeper {
+  /** What calls it off. */
+  readonly abort: AbortSignal | undefined;
   /** Goes on from where it fell asleep; it may fall asleep again. */
   resume(): void;
 }
@@ -26,6 +29,10 @@ export class Task {
   signalPending = false;
   /** The process is being killed: uninterruptible or not, the task gives up what it waits for. */
   killed = false;
+  /** The last abort signal that its calls came with: it is among those that the signal wakes. */
+  heard: AbortSignal | undefined = undefined;
+  /** What stands for it on the wait queue that it sleeps on; it never sleeps on two. */
+  readonly waiter: WaitQueueEntry = { wake: () => this.wakeUp() };
 
   constructor(
     readonly tid: number,

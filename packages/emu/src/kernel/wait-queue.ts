@@ -1,5 +1,3 @@
-import type { Task } from './task.ts';
-
 /** One waiter on a queue: a sleeping task, a poll, or an epoll item. */
 export interface WaitQueueEntry {
   /** Called at each wake-up. `key` is the poll mask that became true. */
@@ -32,9 +30,4 @@ export class WaitQueueHead {
   get length(): number {
     return this.#entries.length;
   }
-}
-
-/** The entry of a task that sleeps on the queue itself: a wake-up makes the task runnable, nothing else. */
-export function taskEntry(task: Task): WaitQueueEntry {
-  return { wake: () => task.wakeUp() };
 }
