@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstring>
 
 #include "calls.h"
 #include "instance.h"
@@ -56,13 +59,37 @@ Napi::Value SetWatchdog(const Napi::CallbackInfo& info) {
   return Result(info.Env(), 0);
 }
 
-Napi::Value Mlockall(const Napi::CallbackInfo& info) {
-  int flags;
-  if (!ToInt(info.Env(), info[0], &flags)) return Result(info.Env(), -EINVAL);
-  return Result(info.Env(), ResultOf(mlockall(flags)));
+/** A mapping that V8 did not make: of a file, the C library's heap, the first thread's stack. */
+bool IsProgram(const char* path) {
+  if (path[0] == '/') return strncmp(path, "/dev/", 5) != 0;
+  return strcmp(path, "[heap]") == 0 || strcmp(path, "[stack]") == 0;
 }
 
-Napi::Value Munlockall(const Napi::CallbackInfo& info) {
+/**
+ * lockMemory(): mlockall(2), but for the JavaScript heap. V8 gives pages of it back with madvise(2), which fails on locked
+ * ones, and that V8 takes for the end of the world.
+ */
+Napi::Value LockMemory(const Napi::CallbackInfo& info) {
+  FILE* maps = fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return Result(info.Env(), -errno);
+  char line[PATH_MAX + 128];
+  int64_t result = 0;
+  while (result == 0 && fgets(line, sizeof(line), maps) != nullptr) {
+    unsigned long start;
+    unsigned long end;
+    char readable;
+    int path = 0;
+    if (sscanf(line, "%lx-%lx %c%*s %*s %*s %*s %n", &start, &end, &readable, &path) != 3 || path == 0) continue;
+    line[strcspn(line, "\n")] = '\0';
+    if (readable != 'r' || !IsProgram(line + path)) continue;
+    result = ResultOf(mlock(reinterpret_cast<void*>(start), end - start));
+  }
+  fclose(maps);
+  if (result < 0) munlockall();
+  return Result(info.Env(), result);
+}
+
+Napi::Value UnlockMemory(const Napi::CallbackInfo& info) {
   return Result(info.Env(), ResultOf(munlockall()));
 }
 
@@ -86,8 +113,8 @@ Napi::Value SchedGetPriorityMax(const Napi::CallbackInfo& info) {
 
 void DefineRealtimeCalls(Exports* exports) {
   exports->Add<SetWatchdog>("watchdog");
-  exports->Add<Mlockall>("mlockall");
-  exports->Add<Munlockall>("munlockall");
+  exports->Add<LockMemory>("lockMemory");
+  exports->Add<UnlockMemory>("unlockMemory");
   exports->Add<SchedSetscheduler>("schedSetscheduler");
   exports->Add<SchedGetPriorityMax>("schedGetPriorityMax");
 }

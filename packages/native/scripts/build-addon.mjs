@@ -1,14 +1,13 @@
 // Puts the addon into build/Release, where the package looks for it; where it cannot be compiled, the reason in its place.
 import { copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compile, root, whyNot } from './compile.mjs';
+import { compile, NotHere, root } from './compile.mjs';
 
 const release = join(root, 'build', 'Release');
 const target = join(release, 'usrdrv.node');
 const excuse = join(root, 'build', 'not-built.txt');
 
-const reason = whyNot();
-if (reason === undefined) {
+try {
   const compiled = compile();
   mkdirSync(release, { recursive: true });
   // Renamed into place: a running program goes on with the file that it has mapped.
@@ -16,9 +15,10 @@ if (reason === undefined) {
   copyFileSync(compiled, fresh);
   renameSync(fresh, target);
   rmSync(excuse, { force: true });
-} else {
-  console.error(`@usrdrv/native: no addon: ${reason}`);
+} catch (error) {
+  if (!(error instanceof NotHere)) throw error;
+  console.error(`@usrdrv/native: no addon: ${error.message}`);
   rmSync(release, { recursive: true, force: true });
   mkdirSync(join(root, 'build'), { recursive: true });
-  writeFileSync(excuse, reason);
+  writeFileSync(excuse, error.message);
 }

@@ -22,19 +22,16 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'usrdrv', 'native');
 
-/** Why there can be no addon on this machine, or undefined. */
-export function whyNot() {
-  if (process.platform !== 'linux') return `it runs on Linux, and this is ${process.platform}`;
-  const missing = ['python3', 'make', 'g++'].filter((tool) => spawnSync(tool, ['--version']).error);
-  if (missing.length > 0) return `${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} not installed`;
-  return undefined;
-}
-
 /**
  * The path of the compiled addon.
  * @param defines gyp variables: `{ sanitize: 1 }`
+ * @throws NotHere
  */
 export function compile(defines = {}) {
+  if (process.platform !== 'linux') throw new NotHere(`it runs on Linux, and this is ${process.platform}`);
+  const missing = ['python3', 'make', 'g++'].filter((tool) => spawnSync(tool, ['--version']).error);
+  if (missing.length > 0) throw new NotHere(`${missing.join(', ')} not installed`);
+
   const folder = join(cache, key(defines));
   const result = join(folder, 'usrdrv.node');
   if (existsSync(result)) return result;
@@ -42,15 +39,21 @@ export function compile(defines = {}) {
   mkdirSync(folder, { recursive: true });
   inWorkFolder(folder, (work) => {
     const variables = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [require.resolve('node-gyp/bin/node-gyp.js'), 'rebuild', '--jobs=max', ...headers(), '--', ...variables],
-      { cwd: work, encoding: 'utf8' },
-    );
-    if (status !== 0) throw new Error(`node-gyp rebuild failed\n${stdout}${stderr}`);
+    // Without headers beside Node this fetches them.
+    nodeGyp(work, NotHere, 'configure', ...headers(), '--', ...variables);
+    nodeGyp(work, Error, 'build', '--jobs=max', ...headers());
     renameSync(join(work, 'build', 'Release', 'usrdrv.node'), result);
   });
   return result;
+}
+
+/** What keeps the addon from being compiled lies with the machine. */
+export class NotHere extends Error {}
+
+function nodeGyp(cwd, Failure, ...args) {
+  const program = require.resolve('node-gyp/bin/node-gyp.js');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { cwd, encoding: 'utf8' });
+  if (status !== 0) throw new Failure(`node-gyp ${args[0]} failed\n${stdout}${stderr}`);
 }
 
 /** Calls `run` with a copy of what the addon is made from: compiling empties the folder `build`, which is in use. */

@@ -4,12 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { compile, root, whyNot } from './compile.mjs';
+import { compile, root } from './compile.mjs';
 
 const workspace = dirname(dirname(root));
-const reason = whyNot();
-if (reason !== undefined) throw new Error(`no addon: ${reason}`);
-
 const scratch = mkdtempSync(join(tmpdir(), 'usrdrv-sanitize-'));
 try {
   mkdirSync(join(scratch, 'build', 'Release'), { recursive: true });

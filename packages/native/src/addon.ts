@@ -61,8 +61,9 @@ export interface Addon {
   usrPciMunmap(via: number, fd: number, mapping: bigint): Result;
   usrPciIrqVectors(via: number, fd: number, min: number, max: number, irqs: bigint): Result;
 
-  mlockall(flags: number): Result;
-  munlockall(): Result;
+  /** mlockall(2) for all but the JavaScript heap, which V8 does not bear. */
+  lockMemory(): Result;
+  unlockMemory(): Result;
   /** Of the calling thread. */
   schedSetscheduler(policy: number, priority: number): Result;
   schedGetPriorityMax(policy: number): Result;

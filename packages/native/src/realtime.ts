@@ -12,12 +12,6 @@ import {
 import { addon } from './addon.ts';
 import { irqPath, kernelInterface } from './kernel-interface.ts';
 
-/** Pages that are in memory now, and pages that are mapped later (mlockall(2)). */
-export const MCL_CURRENT = 1;
-export const MCL_FUTURE = 2;
-/** Of these, only what has been touched: a JavaScript heap reserves far more than it uses. */
-export const MCL_ONFAULT = 4;
-
 export const SCHED_OTHER = 0;
 export const SCHED_FIFO = 1;
 
@@ -27,11 +21,13 @@ const BELOW_MAX = 10;
 const COUNT_BYTES = 4;
 
 /**
- * Keeps the memory of the whole process from being paged out (mlockall(2)).
- * @throws SystemError ENOMEM over RLIMIT_MEMLOCK; EPERM; EINVAL flags that are none
+ * Keeps the program, its libraries and their data from being paged out, for the whole process: mlockall(2) but for the
+ * JavaScript heap. Node aborts when V8 cannot give back a page that is locked (madvise(2) refuses). Without swap the heap
+ * stays in memory anyway.
+ * @throws SystemError ENOMEM over RLIMIT_MEMLOCK; EPERM. Nothing is locked then
  */
-export function lockMemory(flags: number = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT): void {
-  checkResult(addon().mlockall(flags), 'mlockall');
+export function lockMemory(): void {
+  checkResult(addon().lockMemory(), 'mlock');
 }
 
 /**
@@ -56,15 +52,18 @@ let openLines = 0;
  * between the interrupt and the next statement.
  *
  * @example
- * ```ts
- * // In a worker; `line` is what the `line` of a device's IrqSource said before that was closed.
+ * ```ts no-run: sleeps until a device interrupts
+ * import { workerData } from 'node:worker_threads';
  * import { lockMemory, RealtimeIrq, setScheduler } from '@usrdrv/native/realtime';
+ *
+ * // In a worker. What `device.irq().line` said, before that source was closed: a line is open once.
+ * const line: number = workerData;
  * lockMemory();
  * setScheduler();
  * using irq = new RealtimeIrq(line);
  * for (;;) {
  *   const count = irq.readSync();
- *   // acknowledge the device
+ *   console.log(count); // in its place: acknowledge the device
  * }
  * ```
  */
