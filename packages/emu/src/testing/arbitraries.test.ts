@@ -80,6 +80,14 @@ describe('tapes', () => {
     );
   });
 
+  test('reach as far as they were told to, evenly', () => {
+    const seen = fc.sample(tapes({ length: 200 }), { seed: 1, numRuns: 500 }).flatMap((tape) => [...tape.keys()]);
+    expect(Math.max(...seen)).toBeGreaterThan(190);
+    const half = seen.filter((at) => at < 100).length / seen.length;
+    expect(half).toBeGreaterThan(0.35);
+    expect(half).toBeLessThan(0.65);
+  });
+
   test('shrink to the fewest choices that differ', () => {
     expect(smallest(tapes(), () => false)).toEqual(new Map());
     expect(smallest(tapes(), (tape) => tape.size < 2)?.size).toBe(2);

@@ -87,7 +87,12 @@ export function deviceBehaviours(o: { readonly most?: number } = {}): fc.Arbitra
 export function tapes(o: { readonly length?: number; readonly most?: number } = {}): fc.Arbitrary<Tape> {
   const { length = 500, most = 8 } = o;
   return fc
-    .sparseArray(fc.integer({ min: 1, max: 3 }), { maxLength: length, maxNumElements: most, noTrailingHole: true })
+    .sparseArray(fc.integer({ min: 1, max: 3 }), {
+      maxLength: length,
+      maxNumElements: most,
+      noTrailingHole: true,
+      size: 'max',
+    })
     .map((choices) => new Map(Object.entries(choices).map(([at, way]) => [Number(at), way])));
 }
 
