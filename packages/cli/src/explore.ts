@@ -6,6 +6,7 @@ import {
   type Exploration,
   explore,
   knownDefect,
+  PartialOrder,
   Pct,
   parseToken,
   perfetto,
@@ -19,7 +20,7 @@ import {
 } from '@usrdrv/emu';
 import { progress, type Style, styleOf } from './terminal.ts';
 
-export const STRATEGIES = ['exhaustive', 'delay', 'random', 'pct', 'calm'] as const;
+export const STRATEGIES = ['exhaustive', 'dpor', 'delay', 'random', 'pct', 'calm'] as const;
 
 export interface ExploreOptions {
   readonly kernel: KernelProfile;
@@ -69,6 +70,8 @@ function strategyOf({ strategy, bound, seed }: ExploreOptions): Strategy {
   switch (strategy) {
     case 'exhaustive':
       return new Exhaustive(bound);
+    case 'dpor':
+      return new PartialOrder();
     case 'delay':
       return new Exhaustive(bound, 'delays');
     case 'random':

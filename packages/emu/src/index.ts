@@ -2,6 +2,7 @@ export type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width }
 export { EduDevice } from './devices/edu.ts';
 export { type EmulatedBackend, emulated } from './emulated.ts';
 export type { Actor, Program } from './explore/actor.ts';
+export { PartialOrder } from './explore/dpor.ts';
 export { Exhaustive } from './explore/exhaustive.ts';
 export {
   type Exploration,

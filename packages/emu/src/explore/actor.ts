@@ -44,6 +44,8 @@ export class Actor {
   finishing: number | undefined = undefined;
   /** How much had happened when it looked at a lock in vain: it looks again when more has. */
   relaxedAt = -1;
+  /** Its last system call changes nothing that others see before its first step: a read or a poll. */
+  plain = false;
   /** Interrupts: the line whose flow runs. */
   irq = -1;
 
@@ -64,6 +66,7 @@ export class Actor {
     this.call = undefined;
     this.finishing = undefined;
     this.relaxedAt = -1;
+    this.plain = true;
     this.irq = -1;
   }
 

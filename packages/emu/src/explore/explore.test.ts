@@ -32,8 +32,10 @@ const DEFECTS: Readonly<Record<string, readonly string[]>> = {
   'bad-buffer': ['D2'],
 };
 
-const chubb = SCENARIOS.filter(({ only }) => only === undefined || only.kernel === 'chubb-2.6.11');
-const usrdrv = SCENARIOS.filter(({ only }) => only === undefined || only.kernel === 'usrdrv-6.1');
+// Three threads have too many schedules for this; their reduction has a test of its own.
+const small = SCENARIOS.filter(({ name }) => name !== 'three-threads');
+const chubb = small.filter(({ only }) => only === undefined || only.kernel === 'chubb-2.6.11');
+const usrdrv = small.filter(({ only }) => only === undefined || only.kernel === 'usrdrv-6.1');
 
 function defectsIn({ scenario, failures }: Exploration): string[] {
   return [...new Set(failures.map(({ violation }) => knownDefect(scenario, violation) ?? violation.what))].sort();

@@ -139,7 +139,8 @@ export class Interleaving implements Stepper {
     const at = this.#position++;
     if (goesOn && strategy.stays(at)) return current;
     const count = this.#collect(goesOn ? current : undefined);
-    if (count < 2) return count === 0 ? undefined : this.#enabled[0];
+    if (count === 0) return undefined;
+    if (count === 1 && strategy.everyStep !== true) return this.#enabled[0];
     const way = strategy.schedule(at, this.#enabled, count, goesOn);
     if (way < 0) {
       this.givenUp = true;

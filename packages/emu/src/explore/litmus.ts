@@ -32,7 +32,7 @@ export interface Operation {
   /** The system call; undefined where it is none. */
   act(t: ExploredThread, state: LitmusState): MaySleep | undefined;
   /** Whether it is done once more, after this result. */
-  again?(result: number): boolean;
+  again?(result: number, state: LitmusState): boolean;
 }
 
 /** One thing that happens from outside. */
@@ -90,7 +90,7 @@ function* perform(t: ExploredThread, operations: readonly Operation[], state: Li
       if (operation.step !== undefined) yield operation.step;
       const call = operation.act(t, state);
       if (call !== undefined) result = yield call;
-    } while (operation.again?.(result) === true);
+    } while (operation.again?.(result, state) === true);
   }
 }
 
@@ -110,8 +110,15 @@ export const read: Operation = { name: 'read', act: (t, { fd }) => t.read(fd) };
 export const readNowhere: Operation = { name: 'read into nowhere', act: (t, { fd }) => t.read(fd, NOWHERE) };
 const NOWHERE: VirtualAddress = virtualAddress(0x1000);
 
-/** read(2), until it fails. */
-export const drain: Operation = { ...read, name: 'read until EAGAIN', again: (result) => result === 4 };
+/** read(2) until it fails, and the device is acknowledged each time. */
+export const drain: Operation = {
+  ...read,
+  name: 'read until EAGAIN',
+  again(result, { line }) {
+    if (result === 4) line.lower();
+    return result === 4;
+  },
+};
 
 /** read(2), until it returns a count: what waits is somebody else's. */
 export const readSome: Operation = { ...read, name: 'read until it has one', again: (result) => result < 0 };

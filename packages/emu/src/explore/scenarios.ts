@@ -51,6 +51,14 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     devices: { device: [interrupt, interrupt] },
   }),
   litmus({
+    name: 'three-threads',
+    about: 'two readers and a poller of one file, two interrupts of a level line, one processor',
+    line: LEVEL,
+    machine: ONE_PROCESSOR,
+    threads: { A: [read, acknowledge], B: [read, acknowledge], C: [poll] },
+    devices: { device: [interrupt, interrupt] },
+  }),
+  litmus({
     name: 'two-processors',
     about: 'one reader, two interrupts of a level line, which either processor takes',
     line: LEVEL,
@@ -129,7 +137,7 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     line: LEVEL,
     flags: NONBLOCKING,
     machine: ONE_PROCESSOR,
-    threads: { reader: [watchEdge, epollWait, read, acknowledge, drain, epollWait, read, acknowledge, drain] },
+    threads: { reader: [watchEdge, epollWait, drain, epollWait, drain] },
     devices: { device: [interrupt, interrupt] },
   }),
   litmus({

@@ -12,6 +12,8 @@ export interface Strategy {
   readonly name: string;
   /** Prepares the next run. False where there is none left. */
   begin(): boolean;
+  /** Whether it is asked who goes on even where only one can. */
+  readonly everyStep?: boolean;
   /** Whether whoever took the last step surely takes the next one too, whoever else could. Saves finding out who could. */
   stays(at: number): boolean;
   /**

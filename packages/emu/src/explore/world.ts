@@ -205,28 +205,34 @@ export class ExploredThread {
   }
 
   open(path: string, flags = O_RDONLY): MaySleep {
+    this.actor.plain = false;
     return this.thread.open(path, flags);
   }
 
   close(fd: number): MaySleep {
+    this.actor.plain = false;
     return this.thread.close(fd);
   }
 
   /** read(2) of an irq file. */
   read(fd: number, buf = this.buf): MaySleep {
+    this.actor.plain = true;
     this.reading = fd;
     return this.thread.read(fd, buf, 4);
   }
 
   poll(fds: readonly PollFd[], timeoutMs = -1): MaySleep {
+    this.actor.plain = timeoutMs < 0;
     return this.thread.poll(fds, timeoutMs);
   }
 
   epollCtl(epfd: number, op: number, fd: number, event: EpollEvent): MaySleep {
+    this.actor.plain = false;
     return this.thread.epollCtl(epfd, op, fd, event);
   }
 
   epollWait(epfd: number, events: EpollEvent[], timeoutMs = -1): MaySleep {
+    this.actor.plain = false;
     return this.thread.epollWait(epfd, events, 8, timeoutMs);
   }
 }
