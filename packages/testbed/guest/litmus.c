@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Litmus tests: a few workers, threads or processes, make a few calls at the
+ * same time on two processors, again and again, and every outcome is counted.
+ *
+ * A request is a line with the number of runs and one letter for each worker
+ * (t a thread, p a process), then programs: what is done before, each
+ * worker's, and what is done after. An outcome is what all calls logged.
+ */
+#define _GNU_SOURCE
+#include "executor.h"
+#include "calls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORKERS		4
+#define MAIN		WORKERS
+#define OUTCOMES	200
+#define PROGRAMS	(WORKERS + 2)
+/* A worker that sleeps in a call that is no read or poll may only be slow. */
+#define SLOW_MS		100
+#define HANGS_MS	10000
+/* Runs between two changes of who runs where. */
+#define PLACE_RUNS	50
+/* Times that main lets others run before it looks whether they sleep. */
+#define LOOKS		10
+
+/* What main and a worker share about one run. */
+struct worker {
+	volatile pid_t tid;
+	volatile int go;	/* the number of the run it may begin */
+	volatile int done;	/* the number of the run it has ended */
+	volatile int call;	/* counts; 0 outside of calls */
+	volatile bool asleep;	/* main saw it sleep for good */
+	unsigned int random;
+	/*
+	 * Two files of a thread in /proc: not opened during a run, when they
+	 * would take a descriptor from the test. -1 for a process.
+	 */
+	int syscall_fd, status_fd;
+	struct log log;
+};
+
+static struct litmus {
+	struct worker workers[WORKERS + 1];
+	struct memory memory;
+	volatile int ready;	/* workers that have begun a run, in all runs */
+} *litmus;
+
+static int nr_workers;
+static char kinds[WORKERS + 1];
+static char *programs[PROGRAMS];
+
+static int routed_to;		/* the processor that takes interrupts */
+
+static struct outcome {
+	char *text;
+	long count;
+} outcomes[OUTCOMES];
+
+static int nr_outcomes;
+
+static void futex_wait(volatile int *word, int value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT, value, NULL);
+}
+
+static void futex_wake(volatile int *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, WORKERS);
+}
+
+static unsigned int random_of(struct worker *w, unsigned int bound)
+{
+	w->random = w->random * 1664525 + 1013904223;
+	return (w->random >> 8) % bound;
+}
+
+/* Between none and some 10,000 instructions, short and long ones alike. */
+static void loiter(struct worker *w)
+{
+	volatile unsigned int n = random_of(w, 1u << random_of(w, 13));
+
+	while (n--)
+		;
+}
+
+static void signal_worker(int which)
+{
+	struct worker *w = &litmus->workers[which];
+
+	syscall(SYS_tkill, w->tid, SIGUSR1);
+}
+
+static void litmus_call(char *call)
+{
+	if (make_call(call))
+		return;
+	if (*call == 'T')
+		signal_worker(atoi(call + 4));
+	else
+		die("a call of a kind unknown");
+}
+
+static void make_calls(char *calls, struct worker *w, bool loiters)
+{
+	for (; *calls != '.'; calls = strchr(calls, '\n') + 1) {
+		size_t before = w->log.length;
+
+		if (loiters)
+			loiter(w);
+		w->call++;
+		litmus_call(calls);
+		if (w->asleep) {
+			w->log.length = before;
+			say("asleep");
+			w->call = 0;
+			return;
+		}
+		if (w->log.length > before)
+			say(", ");
+	}
+	w->call = 0;
+}
+
+static void be_worker(int which)
+{
+	caller = (struct caller){
+		.log = &litmus->workers[which].log, .memory = &litmus->memory,
+		.scratch = SCRATCH + which * SCRATCH_STRIDE,
+	};
+}
+
+static void run_worker(int which, int run)
+{
+	struct worker *w = &litmus->workers[which];
+
+	while (w->go < run)
+		futex_wait(&w->go, run - 1);
+	__atomic_add_fetch(&litmus->ready, 1, __ATOMIC_SEQ_CST);
+	while (litmus->ready < run * nr_workers)
+		sched_yield();
+	make_calls(programs[1 + which], w, true);
+	w->done = run;
+}
+
+/* Workers are on one processor and the other in turn. */
+static void place_worker(int which, int run)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((which + run / PLACE_RUNS) % 2, &set);
+	sched_setaffinity(litmus->workers[which].tid, sizeof(set), &set);
+}
+
+static void *thread_worker(void *arg)
+{
+	int which = (int)(intptr_t)arg, run;
+
+	be_worker(which);
+	litmus->workers[which].tid = syscall(SYS_gettid);
+	for (run = 1;; run++)
+		run_worker(which, run);
+	return NULL;
+}
+
+static pid_t fork_worker(int which, int run)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		be_worker(which);
+		litmus->workers[which].tid = getpid();
+		place_worker(which, run);
+		run_worker(which, run);
+		_exit(0);
+	}
+	return pid;
+}
+
+static int open_proc(const struct worker *w, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", w->tid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static bool read_proc(const struct worker *w, const char *name, int known_fd,
+		      char *text, size_t room)
+{
+	int fd = known_fd < 0 ? open_proc(w, name) : known_fd;
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, room - 1, 0);
+
+	if (known_fd < 0 && fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return n > 0;
+}
+
+/* The number of the system call that a worker sleeps in, or -1 if it runs. */
+static long sleeps_in(const struct worker *w)
+{
+	char text[128];
+
+	if (!read_proc(w, "syscall", w->syscall_fd, text, sizeof(text)))
+		return -1;
+	return *text == 'r' ? -1 : strtol(text, NULL, 10);
+}
+
+/* How often it has gone to sleep. */
+static long sleeps(const struct worker *w)
+{
+	static const char key[] = "\nvoluntary_ctxt_switches:";
+	char text[4096], *found;
+
+	if (!read_proc(w, "status", w->status_fd, text, sizeof(text)))
+		return -1;
+	found = strstr(text, key);
+	return found ? strtol(found + strlen(key), NULL, 10) : -1;
+}
+
+static bool may_sleep_for_good(long call)
+{
+	return call == SYS_read || call == SYS_poll || call == SYS_select ||
+		call == SYS_epoll_wait;
+}
+
+/*
+ * Whatever had been sent to a processor before, an interrupt or a wake-up, has
+ * been taken when somebody gets to run there.
+ */
+static void visit_processors(void)
+{
+	pin_to_cpu(1);
+	pin_to_cpu(0);
+}
+
+static void take_interrupts(void)
+{
+	if (routed_to)
+		visit_processors();
+}
+
+/*
+ * Whether all that are not done sleep, and nothing is left to wake them. One
+ * look is not enough: who has just been woken by another processor still looks
+ * asleep. But it will have run when both processors have been visited.
+ */
+static bool all_asleep(int run, bool *waits_only)
+{
+	long before[WORKERS];
+	int i, look;
+
+	*waits_only = true;
+	for (look = 0; look < 2; look++) {
+		if (look)
+			visit_processors();
+		for (i = 0; i < nr_workers; i++) {
+			struct worker *w = &litmus->workers[i];
+			long call, times;
+
+			if (w->done == run)
+				continue;
+			call = w->call ? sleeps_in(w) : -1;
+			if (call < 0)
+				return false;
+			if (!may_sleep_for_good(call))
+				*waits_only = false;
+			times = sleeps(w);
+			if (look && times != before[i])
+				return false;
+			before[i] = times;
+		}
+	}
+	return true;
+}
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int unfinished(int run)
+{
+	int i, n = 0;
+
+	for (i = 0; i < nr_workers; i++)
+		n += litmus->workers[i].done != run;
+	return n;
+}
+
+/* Waits for all workers, and ends the sleep of those that would not come. */
+static void gather(int run)
+{
+	long start = now_ms(), still = start;
+	bool waits_only;
+
+	while (unfinished(run)) {
+		int i;
+
+		/* Never asleep: a processor that halts is slow to wake up. */
+		for (i = 0; i < LOOKS && unfinished(run); i++)
+			sched_yield();
+		if (!unfinished(run))
+			return;
+		if (now_ms() - start > HANGS_MS) {
+			dprintf(OWN_FDS, "litmus: a worker hangs\n");
+			_exit(1);
+		}
+		if (!all_asleep(run, &waits_only)) {
+			still = now_ms();
+			continue;
+		}
+		if (!waits_only && now_ms() - still < SLOW_MS)
+			continue;
+		for (i = 0; i < nr_workers; i++) {
+			struct worker *w = &litmus->workers[i];
+
+			if (w->done == run)
+				continue;
+			w->asleep = true;
+			syscall(SYS_tkill, w->tid, SIGUSR2);
+		}
+	}
+}
+
+static void count_outcome(const char *text)
+{
+	int i;
+
+	for (i = 0; i < nr_outcomes; i++) {
+		if (!strcmp(outcomes[i].text, text)) {
+			outcomes[i].count++;
+			return;
+		}
+	}
+	if (nr_outcomes == OUTCOMES)
+		die("too many outcomes");
+	outcomes[nr_outcomes].text = strdup(text);
+	outcomes[nr_outcomes++].count = 1;
+}
+
+static void tell_outcome(void)
+{
+	char text[1024];
+	size_t n = 0;
+	int i;
+
+	for (i = 0; i <= WORKERS; i++) {
+		struct log *log = &litmus->workers[i].log;
+
+		if (i < nr_workers || i == MAIN)
+			n += snprintf(text + n, sizeof(text) - n, "%s%.*s",
+				      i == MAIN ? " => " : i ? " | " : "",
+				      (int)log->length, log->text);
+		if (n >= sizeof(text))
+			die("a long outcome");
+	}
+	count_outcome(text);
+}
+
+static void run_once(int run)
+{
+	struct worker *main = &litmus->workers[MAIN];
+	pid_t pids[WORKERS] = { 0 };
+	int i;
+
+	forget_mappings(&litmus->memory);
+	map_arena();
+	for (i = 0; i <= WORKERS; i++) {
+		litmus->workers[i].log.length = 0;
+		litmus->workers[i].asleep = false;
+	}
+	caller.settles = true;
+	make_calls(programs[0], main, false);
+	take_interrupts();
+	main->log.length = 0;
+
+	for (i = 0; i < nr_workers; i++) {
+		if (kinds[i] == 'p')
+			pids[i] = fork_worker(i, run);
+	}
+	for (i = 0; i < nr_workers; i++) {
+		/* In any order. */
+		struct worker *w = &litmus->workers[(i + run) % nr_workers];
+
+		w->go = run;
+		futex_wake(&w->go);
+	}
+	gather(run);
+	for (i = 0; i < nr_workers; i++) {
+		if (pids[i])
+			waitpid(pids[i], NULL, 0);
+	}
+	take_interrupts();
+	/* Who opens the line finds its pin as it is, not as it was. */
+	caller.settles = true;
+	make_calls(programs[1 + nr_workers], main, false);
+	tell_outcome();
+	/* While the line is open, so that its pin is seen to fall. */
+	edu_write(device, EDU_IRQ_ACK, ~0u);
+	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
+}
+
+static void place_all(int run)
+{
+	char path[64];
+	int i;
+
+	/* Interrupts go to main's processor mostly, which is quicker. */
+	routed_to = run / PLACE_RUNS % 4 == 3;
+	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity", line);
+	sysfs_write(path, routed_to ? "2" : "1");
+	for (i = 0; i < nr_workers; i++) {
+		if (kinds[i] == 't')
+			place_worker(i, run);
+	}
+}
+
+static void run_test(int runs, struct text *log)
+{
+	pthread_t thread;
+	int i, run;
+
+	set_action(SIGUSR1, count_signal);
+	set_action(SIGUSR2, count_signal);
+	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
+	pin_to_cpu(0);
+	be_worker(MAIN);
+	map_scratch(SCRATCH + MAIN * SCRATCH_STRIDE);
+	for (i = 0; i < nr_workers; i++) {
+		struct worker *w = &litmus->workers[i];
+
+		w->random = 12345 * (i + 1);
+		w->syscall_fd = w->status_fd = -1;
+		map_scratch(SCRATCH + i * SCRATCH_STRIDE);
+		if (kinds[i] != 't')
+			continue;
+		if (pthread_create(&thread, NULL, thread_worker,
+				   (void *)(intptr_t)i))
+			die("pthread_create");
+		while (!w->tid)
+			usleep(100);
+		w->syscall_fd = own_fd(open_proc(w, "syscall"));
+		w->status_fd = own_fd(open_proc(w, "status"));
+	}
+	for (run = 1; run <= runs; run++) {
+		if (run % PLACE_RUNS == 1)
+			place_all(run);
+		run_once(run);
+	}
+	for (i = 0; i < nr_outcomes; i++)
+		put(log, "%ld\t%s\n", outcomes[i].count, outcomes[i].text);
+}
+
+/* The test has a process of its own, which sends its answer through a pipe. */
+void run_litmus(char *request, struct text *log)
+{
+	int runs = strtol(request, &request, 10), i, pipes[2], status;
+	char chunk[4096];
+	ssize_t n;
+	pid_t pid;
+
+	nr_workers = 0;
+	while (*++request != '\n' && nr_workers < WORKERS)
+		kinds[nr_workers++] = *request;
+	for (i = 0, request++; *request && i < PROGRAMS; i++) {
+		programs[i] = request;
+		request = strstr(request, ".\n") + 2;
+	}
+	litmus = mmap(NULL, sizeof(*litmus), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (litmus == MAP_FAILED || pipe(pipes))
+		die("litmus");
+	pid = fork();
+	if (!pid) {
+		struct text answer = { 0 };
+		int out = own_fd(pipes[1]);
+
+		run_test(runs, &answer);
+		if (write(out, answer.bytes, answer.length) !=
+		    (ssize_t)answer.length)
+			die("the answer");
+		_exit(0);
+	}
+	close(pipes[1]);
+	while ((n = read(pipes[0], chunk, sizeof(chunk))) > 0)
+		put(log, "%.*s", (int)n, chunk);
+	close(pipes[0]);
+	waitpid(pid, &status, 0);
+	munmap(litmus, sizeof(*litmus));
+	if (status)
+		put(log, "failed\t%d\n", status);
+}

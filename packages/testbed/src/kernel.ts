@@ -1,0 +1,42 @@
+import { execFileSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const packages = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const scripts = join(packages, 'kernel-patch', 'scripts');
+
+/** `patched`: Linux 6.1 with the patch series. `debug`: the same with KASAN, lockdep, kmemleak and DMA debugging. */
+export type KernelName = 'patched' | 'debug';
+
+const CONFIGS = { patched: ['vm.config'], debug: ['vm.config', 'debug.config'] } as const;
+
+/** Installs the Debian packages that are missing, which takes root. */
+export function requirePackages(): void {
+  vm('vm_require >&2');
+}
+
+/** The path of the kernel's image, which is built where the cache has none. */
+export function kernelImage(name: KernelName): string {
+  return vm(`vm_patched_kernel ${CONFIGS[name].join(' ')}`);
+}
+
+/** Where what is built is kept, outside the checkout. */
+export function cacheFolder(): string {
+  return vm('mkdir -p "$vm_cache"; echo "$vm_cache"');
+}
+
+/** What no healthy kernel prints, found in a console's log. */
+export function splats(consoleLog: string): string {
+  return vm('vm_splats "$2" || true', consoleLog);
+}
+
+/** Runs functions of the kernel's own test scripts; what they say to people goes to standard error. */
+function vm(command: string, ...args: string[]): string {
+  const script = `set -eu; here=$1; . "$here/vm.sh"; exec 3>&2; ${command}`;
+  const output = execFileSync('sh', ['-c', script, 'vm', scripts, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 16 * 1024 * 1024,
+  });
+  return output.trimEnd();
+}

@@ -1,0 +1,166 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Guest } from './guest.ts';
+import { executorInitramfs } from './initramfs.ts';
+import { cacheFolder, type KernelName, kernelImage, packages, requirePackages } from './kernel.ts';
+import { checkLitmus, forbidden, type LitmusReport } from './litmus/check.ts';
+import { LITMUS_TESTS } from './litmus/tests.ts';
+import { checkRandomPrograms, replayProgram } from './programs/check.ts';
+
+const USAGE = `usage: main.ts [suite...] [options]
+suites: kernel (the C tests), programs, litmus; left out: all of them
+  --programs <n>   random programs (20000)
+  --length <n>     system calls in the longest (50)
+  --seed <n>       where the random numbers start; left out, somewhere else each time
+  --replay <token> run one program of an earlier run again, and show both timelines
+  --runs <n>       runs of each litmus test (10000)
+  --test <text>    only litmus tests whose name has it
+  --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
+
+const SUITES = { kernel: kernelTests, programs: randomPrograms, litmus: litmusTests } as const;
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    programs: { type: 'string', default: '20000' },
+    length: { type: 'string', default: '50' },
+    seed: { type: 'string' },
+    replay: { type: 'string' },
+    runs: { type: 'string', default: '10000' },
+    test: { type: 'string', default: '' },
+    kernel: { type: 'string', default: 'patched' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+const start = performance.now();
+let passed = 0;
+let failed = 0;
+if (options.help) {
+  console.log(USAGE);
+} else {
+  requirePackages();
+  const suites = positionals.length === 0 ? Object.keys(SUITES) : positionals;
+  for (const name of suites) {
+    if (!isSuite(name)) throw new Error(`there is no suite ${name}\n${USAGE}`);
+    console.log(`\n== ${name}`);
+    const counts = await run(SUITES[name]);
+    passed += counts.passed;
+    failed += counts.failed;
+  }
+  console.log(`\nafter ${seconds(start)}\n${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+/** A suite that cannot go on has failed. */
+async function run(suite: () => Counts | Promise<Counts>): Promise<Counts> {
+  try {
+    return await suite();
+  } catch (error) {
+    console.log(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    return { passed: 0, failed: 1 };
+  }
+}
+
+/** The C tests of packages/kernel-patch, on the patched kernel and on a stock kernel with the module. */
+function kernelTests(): Counts {
+  const script = join(packages, 'kernel-patch', 'scripts', 'test-vm.sh');
+  const { status, stdout } = spawnSync('sh', [script], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  const lines = stdout.trimEnd().split('\n');
+  console.log(lines.join('\n'));
+  const [, good, bad] = /^(\d+) passed, (\d+) failed$/.exec(lines.at(-1) ?? '') ?? [];
+  if (good === undefined || bad === undefined) return { passed: 0, failed: 1 };
+  return { passed: Number(good), failed: status !== 0 && bad === '0' ? 1 : Number(bad) };
+}
+
+async function randomPrograms(): Promise<Counts> {
+  const guest = await boot('programs');
+  if (options.replay !== undefined) {
+    console.log(await replayProgram(guest, options.replay));
+    await guest.end();
+    return { passed: 1, failed: 0 };
+  }
+  const runs = integer('programs');
+  const seed = options.seed === undefined ? Date.now() % 1_000_000_000 : integer('seed');
+  const report = await checkRandomPrograms(guest, { runs, seed, length: integer('length'), progress });
+  for (const difference of report.differences) console.log(`\nnot ok a program has other results\n${difference}`);
+  console.log(`seed ${seed}: ${report.agreed} programs of ${report.calls} calls in all return the same on emu`);
+  await guest.end();
+  return { passed: report.agreed, failed: report.differences.length };
+}
+
+function progress(done: number): void {
+  if (done % 5000 === 0) console.log(`  ${done} programs after ${seconds(start)}`);
+}
+
+async function litmusTests(): Promise<Counts> {
+  // A processor that halts wakes up slowly: two that never do meet more often.
+  const guest = await boot('litmus', 'idle=poll');
+  let good = 0;
+  let bad = 0;
+  for (const test of LITMUS_TESTS.filter(({ name }) => name.includes(options.test))) {
+    const report = await checkLitmus(guest, test, integer('runs'));
+    showLitmus(report);
+    if (forbidden(report).length === 0) good++;
+    else bad++;
+  }
+  await guest.end();
+  return { passed: good, failed: bad };
+}
+
+function showLitmus(report: LitmusReport): void {
+  const { test, allowed, seen, interleavings, preemptions } = report;
+  const bad = forbidden(report);
+  const share = `saw ${seen.size - bad.length} of ${allowed.size} allowed outcomes`;
+  const bound = `${interleavings} interleavings, at most ${preemptions} preemptions`;
+  console.log(`${bad.length === 0 ? 'ok' : 'not ok'} ${test.name} (${test.rules}): ${share} (${bound})`);
+  if (bad.length === 0) return;
+  for (const [outcome, times] of seen) {
+    console.log(`  ${String(times).padStart(6)}  ${outcome}${bad.includes(outcome) ? '    <-- not allowed' : ''}`);
+  }
+  for (const outcome of allowed) if (!seen.has(outcome)) console.log(`       -  ${outcome}`);
+}
+
+async function boot(name: string, append = ''): Promise<Guest> {
+  const { kernel } = options;
+  if (!isKernel(kernel)) throw new Error(`there is no kernel ${kernel}`);
+  const guest = await Guest.boot({
+    kernel: kernelImage(kernel),
+    initramfs: executorInitramfs(),
+    console: join(cacheFolder(), `console-testbed-${name}.log`),
+    memory: kernel === 'debug' ? 1024 : 512,
+    append,
+    // A test may run 10,000 times in one answer, on a machine that does other things too.
+    answerMs: 30 * 60_000,
+  });
+  console.log(guest.hello.trim());
+  return guest;
+}
+
+function integer(name: 'programs' | 'length' | 'runs' | 'seed'): number {
+  const value = Number(options[name]);
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a number\n${USAGE}`);
+  return value;
+}
+
+function isSuite(name: string): name is keyof typeof SUITES {
+  return name in SUITES;
+}
+
+function isKernel(name: string): name is KernelName {
+  return name === 'patched' || name === 'debug';
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1000).toFixed(0)} s`;
+}

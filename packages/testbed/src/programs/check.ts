@@ -1,0 +1,127 @@
+import {
+  type Call,
+  decodeProgram,
+  encodeProgram,
+  type Program,
+  predict,
+  programs,
+  runProgram,
+  showCall,
+} from '@usrdrv/conformance/programs';
+import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
+import fc from 'fast-check';
+import type { Guest } from '../guest.ts';
+import { decodeLogs, encodeForGuest } from './encode.ts';
+import { shrink } from './shrink.ts';
+
+const PROFILE = 'usrdrv-6.1';
+/** Programs in one request: enough that the channel costs nothing, and a guest that hangs is noticed soon. */
+const BATCH = 250;
+
+export interface RandomPrograms {
+  readonly runs: number;
+  readonly seed: number;
+  /** System calls in the longest. */
+  readonly length: number;
+  readonly progress?: (done: number) => void;
+}
+
+/** Programs that ran alike; and, smallest first found, those that did not, as text. */
+export interface ProgramsReport {
+  readonly agreed: number;
+  readonly calls: number;
+  readonly differences: readonly string[];
+}
+
+/** Looks for more than one, but not for ever. */
+const MOST_DIFFERENCES = 5;
+
+/** Runs random programs on the emulated and on the real kernel, and compares what each call returned. */
+export async function checkRandomPrograms(guest: Guest, options: RandomPrograms): Promise<ProgramsReport> {
+  const { runs, seed, length, progress } = options;
+  let agreed = 0;
+  let calls = 0;
+  const differences = new Map<string, string>();
+  let next = batch(seed, 0, runs, length);
+  let answer = send(guest, next);
+  for (let done = 0; done < runs && differences.size < MOST_DIFFERENCES; ) {
+    const [sent, answered] = [next, answer];
+    done += sent.length;
+    if (done < runs) {
+      // The guest is busy with the next ones while these are compared.
+      next = batch(seed, done, runs, length);
+      answer = send(guest, next);
+    }
+    const real = await answered;
+    for (const [at, program] of sent.entries()) {
+      calls += program.calls.length;
+      const emulated = await runEmulated(program.calls);
+      if (same(emulated, real[at] ?? [])) {
+        agreed++;
+        continue;
+      }
+      const [smallest, text] = await smallestDifference(guest, program, show(program, emulated, real[at] ?? []));
+      differences.set(encodeForGuest(smallest), `${text}\nprogram ${encodeProgram(smallest)}`);
+      if (differences.size === MOST_DIFFERENCES) break;
+    }
+    progress?.(done);
+  }
+  await answer.catch(() => undefined);
+  return { agreed, calls, differences: [...differences.values()] };
+}
+
+/** Runs one program on both: its timeline, with both results where they differ. */
+export async function replayProgram(guest: Guest, token: string): Promise<string> {
+  const program = decodeProgram(token);
+  const [real = []] = await send(guest, [program]);
+  return show(program, await runEmulated(program.calls), real);
+}
+
+/** Shrinks a program, and shows both timelines of what is left; or, where it does not happen again, those of the first. */
+async function smallestDifference(guest: Guest, program: Program, first: string): Promise<readonly [Program, string]> {
+  if (!(await differs(guest, program))) return [program, `${first}\n(it did not happen again)`];
+  const smallest = await shrink(program, (candidate) => differs(guest, candidate));
+  const [real = []] = await send(guest, [smallest]);
+  return [smallest, show(smallest, await runEmulated(smallest.calls), real)];
+}
+
+/** Each call with its result, or where they differ with both. */
+function show(program: Program, emulated: readonly string[], real: readonly string[]): string {
+  const lines = program.calls.map((call, at) => {
+    const [emu = 'nothing', is = 'nothing'] = [emulated[at], real[at]];
+    const line = `${String(at).padStart(3)}  ${showCall(call)}`;
+    return emu === is ? `${line}${emu === '' ? '' : ` = ${emu}`}` : `${line}    <-- emu ${emu}, real ${is}`;
+  });
+  return [...lines, ...real.slice(program.calls.length)].join('\n');
+}
+
+function batch(seed: number, done: number, runs: number, maxLength: number): Program[] {
+  const numRuns = Math.min(BATCH, runs - done);
+  return fc.sample(programs({ maxLength }), { seed: seed + done, numRuns }).map((program) => ({
+    calls: predict({ calls: program.calls }, PROFILE).calls,
+  }));
+}
+
+async function send(guest: Guest, sent: readonly Program[]): Promise<string[][]> {
+  const logs = decodeLogs(await guest.request('programs', sent.map(encodeForGuest).join('')));
+  if (logs.length !== sent.length) throw new Error(`the guest ran ${logs.length} of ${sent.length} programs`);
+  return logs;
+}
+
+async function differs(guest: Guest, program: Program): Promise<boolean> {
+  const [real = []] = await send(guest, [program]);
+  return !same(await runEmulated(program.calls), real);
+}
+
+async function runEmulated(calls: readonly Call[]): Promise<string[]> {
+  const target = emulatedTarget(PROFILE);
+  try {
+    return await runProgram(target, calls);
+  } finally {
+    endTarget(target);
+  }
+}
+
+function same(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((entry, at) => entry === b[at]);
+}
