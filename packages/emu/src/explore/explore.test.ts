@@ -24,11 +24,14 @@ const DEFECTS: Readonly<Record<string, readonly string[]>> = {
   'edge-reopen': ['D3', 'D7', 'D9'],
   nonblocking: ['D3', 'D4', 'D7'],
   'reader-and-poller': ['D2', 'D3', 'D4'],
+  poller: ['D3'],
   'poll-timeout': ['D3'],
   'epoll-level': ['D15', 'D3'],
   'epoll-edge': ['D3', 'D8'],
   'close-while-reading': ['D3', 'D4'],
   signal: ['D3'],
+  'signal-alone': [],
+  'bad-buffer-edge': ['D2'],
   'bad-buffer': ['D2'],
 };
 

@@ -1,5 +1,6 @@
 import { IRQ_DISABLED, IRQ_PENDING } from '../kernel/irq-desc.ts';
-import type { Step } from '../kernel/step.ts';
+import { SCHEDULE, type Step } from '../kernel/step.ts';
+import { TASK_INTERRUPTIBLE } from '../kernel/task.ts';
 import type { Actor } from './actor.ts';
 import type { World } from './world.ts';
 
@@ -94,6 +95,24 @@ const interruptsAreConserved: Invariant = {
   },
 };
 
+/** Whoever sleeps has nothing to wake up for. */
+const noWakeUpIsLost: Invariant = {
+  name: 'no wake-up is lost',
+  atRest({ threads, lines }) {
+    for (const { name, task, actor, reading, thread } of threads) {
+      if (actor.at !== SCHEDULE || actor.done) continue;
+      if (task.signalPending && task.state === TASK_INTERRUPTIBLE)
+        return `${name} sleeps although a signal waits for it`;
+      const ops = thread.process.files.get(reading)?.ops;
+      for (const { file, irq } of lines) {
+        if (file === undefined || file !== ops || file.count <= 0) continue;
+        return `${name} sleeps in a read of irq ${irq}, whose count is ${file.count}`;
+      }
+    }
+    return undefined;
+  },
+};
+
 const everythingIsFreed: Invariant = {
   name: 'everything is freed',
   atEnd({ machine, lines }) {
@@ -121,6 +140,7 @@ export const INVARIANTS: readonly Invariant[] = [
   maskDepthIsBalanced,
   noWarning,
   interruptsAreConserved,
+  noWakeUpIsLost,
   everythingIsFreed,
   noDmaMisuse,
 ];

@@ -25,6 +25,11 @@ const EDGE = 10;
 const ONE_PROCESSOR = { processors: 1 };
 const NONBLOCKING = O_RDONLY | O_NONBLOCK;
 
+const PUT_BACK = {
+  invariant: 'masked while pending',
+  because: 'a count that could not be copied is put back, after another reader may have let the line through',
+};
+
 /** The scenarios that come with the explorer. */
 export const SCENARIOS: readonly ThreadScenario[] = [
   litmus({
@@ -55,6 +60,7 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     about: 'two readers and a poller of one file, two interrupts of a level line, one processor',
     line: LEVEL,
     machine: ONE_PROCESSOR,
+    mostPreemptions: 0,
     threads: { A: [read, acknowledge], B: [read, acknowledge], C: [poll] },
     devices: { device: [interrupt, interrupt] },
   }),
@@ -100,6 +106,14 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     about: 'one thread reads, another polls the same file',
     line: LEVEL,
     threads: { reader: [read, acknowledge], poller: [poll] },
+    devices: { device: [interrupt] },
+  }),
+  litmus({
+    name: 'poller',
+    about: 'poll, then read',
+    line: LEVEL,
+    machine: ONE_PROCESSOR,
+    threads: { poller: [poll, read, acknowledge] },
     devices: { device: [interrupt] },
   }),
   litmus({
@@ -156,15 +170,29 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     devices: { device: [interrupt], sender: [signal('reader')] },
   }),
   litmus({
+    name: 'signal-alone',
+    about: 'a signal interrupts a read, and no interrupt comes',
+    line: LEVEL,
+    machine: ONE_PROCESSOR,
+    threads: { reader: [read] },
+    devices: { sender: [signal('reader')] },
+  }),
+  litmus({
+    name: 'bad-buffer-edge',
+    about: 'one reader gives memory that is not there, another sleeps: what is put back wakes it',
+    line: EDGE,
+    machine: ONE_PROCESSOR,
+    threads: { good: [read], bad: [readNowhere] },
+    devices: { device: [interrupt] },
+    without: PUT_BACK,
+  }),
+  litmus({
     name: 'bad-buffer',
     about: 'one reader gives memory that is not there, and another a good buffer: nothing is lost',
     line: LEVEL,
     threads: { good: [read, acknowledge], bad: [readNowhere] },
     devices: { device: [interrupt] },
-    without: {
-      invariant: 'masked while pending',
-      because: 'a count that could not be copied is put back, after another reader may have let the line through',
-    },
+    without: PUT_BACK,
   }),
 ];
 

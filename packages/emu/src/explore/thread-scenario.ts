@@ -23,6 +23,8 @@ export interface ThreadScenario {
   readonly invariants?: readonly Invariant[];
   /** An invariant that does not hold here, by name, and why. */
   readonly without?: { readonly invariant: string; readonly because: string };
+  /** More preemptions than this make too many schedules for a plain exhaustive search. */
+  readonly mostPreemptions?: number;
   /** It changes more of the machine than its lines: each run gets a machine of its own, which takes longer. */
   readonly fresh?: boolean;
   /** Gives the world its threads and devices. Called before each run. */

@@ -89,17 +89,18 @@ export class World {
     return line;
   }
 
-  /** open("/proc/irq/N/irq") before the threads start, undisturbed. The descriptor, or -errno. */
+  /** The irq file of a line, open before the threads start. The descriptor, or -errno. */
   open(irq: number, flags = O_RDONLY): number {
-    this.line(irq);
-    const { kernel, scheduler } = this.machine;
-    const { stepper } = scheduler;
-    scheduler.stepper = undefined;
-    try {
-      return kernel.process.thread.open(`/proc/irq/${irq}/irq`, flags);
-    } finally {
-      scheduler.stepper = stepper;
-    }
+    const { desc } = this.line(irq);
+    const { kernel, irqs, trace } = this.machine;
+    const { process, fileTable, profile } = kernel;
+    const file =
+      profile === 'chubb-2.6.11' ? new ChubbIrqFile(irqs, desc, trace) : new UsrdrvIrqFile(irqs, desc, trace);
+    const error = file.claim(process.comm);
+    if (error < 0) return error;
+    const fd = process.files.unused();
+    if (fd >= 0) process.files.install(fd, fileTable.create(file, flags));
+    return fd;
   }
 
   /** Something is left of the last run that {@link reset} cannot undo: a timer, a report. */

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { afterAll, expect, it, vi } from 'vitest';
+import type * as Emu from '../src/index.ts';
+import { MUTANTS, type Mutant } from './mutants.ts';
+
+// Each is a kernel of its own, bundled from the patched source and explored.
+vi.setConfig({ testTimeout: 90_000 });
+
+const ENTRY = fileURLToPath(new URL('../src/index.ts', import.meta.url));
+const KERNEL = fileURLToPath(new URL('../src/kernel/', import.meta.url));
+
+/** Small ones first: most mistakes show there. */
+const ORDER = ['one-reader', 'nonblocking', 'edge-reopen', 'signal', 'epoll-level', 'epoll-edge-drain', 'poll-timeout'];
+
+const table: string[] = [];
+
+it.each(MUTANTS)('$what', async (mutant) => {
+  const caught = await explored(mutant);
+  table.push(`${(caught ?? `equivalent: ${mutant.equivalent}`).padEnd(60)} ${mutant.what}`);
+  if (mutant.equivalent === undefined) expect(caught).toBeDefined();
+  else expect(caught).toBeUndefined();
+});
+
+it('there are at least 30, each different', () => {
+  expect(MUTANTS.filter(({ equivalent }) => equivalent === undefined).length).toBeGreaterThanOrEqual(30);
+  expect(new Set(MUTANTS.map(({ file, from, to }) => `${file} ${from} ${to}`)).size).toBe(MUTANTS.length);
+});
+
+afterAll(() => console.log(table.join('\n')));
+
+/** What the explorer says of the mutant: the invariant that it breaks, and in which scenario. */
+async function explored(mutant: Mutant): Promise<string | undefined> {
+  const { Exhaustive, explore, SCENARIOS } = await load(mutant);
+  const scenarios = SCENARIOS.filter(({ only, name }) => only?.kernel !== 'chubb-2.6.11' && name !== 'three-threads');
+  const rank = (name: string) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
+  scenarios.sort((a, b) => rank(a.name) - rank(b.name));
+  for (const bound of [0, 1, 2]) {
+    for (const scenario of scenarios) {
+      if (bound === 2 && scenario.name === 'two-readers-again') continue;
+      const options = { strategy: new Exhaustive(bound), failures: 1, shrink: false };
+      const [failure] = explore(scenario, options).failures;
+      if (failure !== undefined) return `${failure.violation.invariant} (${scenario.name})`;
+    }
+  }
+  return undefined;
+}
+
+/** The emulator with one mistake in it. */
+async function load({ file, from, to }: Mutant): Promise<typeof Emu> {
+  const source = readFileSync(`${KERNEL}${file}`, 'utf8');
+  if (source.split(from).length !== 2) throw new Error(`${file} does not have ${JSON.stringify(from)} once`);
+  const patched = source.replace(from, () => to);
+  const patch = {
+    name: 'mutant',
+    setup({ onLoad }: { onLoad: (o: { filter: RegExp }, load: (args: { path: string }) => unknown) => void }) {
+      onLoad({ filter: /[.]ts$/ }, ({ path }) =>
+        path === `${KERNEL}${file}` ? { contents: patched, loader: 'ts' } : undefined,
+      );
+    },
+  };
+  const { outputFiles } = await build({
+    entryPoints: [ENTRY],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'node',
+    conditions: ['usrdrv-source'],
+    target: 'node20',
+    logLevel: 'error',
+    plugins: [patch as never],
+    banner: { js: "import { createRequire as cr } from 'node:module'; const require = cr(import.meta.url);" },
+  });
+  const text = outputFiles[0]?.text ?? '';
+  return import(
+    `data:text/javascript;base64,${Buffer.from(text.replaceAll('import.meta.url', `'${import.meta.url}'`)).toString('base64')}`
+  );
+}
