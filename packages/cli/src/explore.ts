@@ -30,6 +30,14 @@ export interface ExploreOptions {
   readonly runs: number;
   readonly seed: number;
   readonly json?: boolean;
+  /** This part of a campaign, of so many. */
+  readonly shard?: Shard;
+}
+
+/** Part `index` (from 0) of `of`. Exhaustive strategies share out the scenarios, the others the seeds. */
+export interface Shard {
+  readonly index: number;
+  readonly of: number;
 }
 
 /**
@@ -38,7 +46,8 @@ export interface ExploreOptions {
  */
 export function exploreCommand(o: ExploreOptions): number {
   const style = styleOf(process.stdout);
-  const scenarios = o.scenario === 'all' ? SCENARIOS : [scenarioNamed(o.scenario)];
+  const all = o.scenario === 'all' ? SCENARIOS : [scenarioNamed(o.scenario)];
+  const scenarios = all.filter((_scenario, nth) => isMine(nth, o));
   const bar = progress();
   const results: Result[] = [];
   try {
@@ -63,13 +72,26 @@ function exploreOne(scenario: ThreadScenario, o: ExploreOptions): Result {
   if (scenario.only !== undefined && scenario.only.kernel !== kernel) {
     return { scenario: scenario.name, kernel, skipped: scenario.only.because };
   }
-  return explore(scenario, { kernel, runs, strategy: strategyOf(o) });
+  return explore(scenario, { kernel, runs, strategy: strategyOf(o, scenario) });
 }
 
-function strategyOf({ strategy, bound, seed }: ExploreOptions): Strategy {
+/** Whether the nth scenario is this shard's. */
+function isMine(nth: number, { shard, strategy }: ExploreOptions): boolean {
+  return shard === undefined || isSeeded(strategy) || nth % shard.of === shard.index;
+}
+
+function isSeeded(strategy: ExploreOptions['strategy']): boolean {
+  return strategy === 'random' || strategy === 'pct';
+}
+
+function strategyOf(
+  { strategy, bound, seed: first, shard }: ExploreOptions,
+  { mostPreemptions = bound }: ThreadScenario,
+): Strategy {
+  const seed = shard === undefined ? first : first * shard.of + shard.index;
   switch (strategy) {
     case 'exhaustive':
-      return new Exhaustive(bound);
+      return new Exhaustive(Math.min(bound, mostPreemptions));
     case 'dpor':
       return new PartialOrder();
     case 'delay':

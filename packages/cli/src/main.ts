@@ -3,9 +3,10 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { BACKENDS, KERNELS, openHost } from './backends.ts';
 import { conformance } from './conformance.ts';
 import { demoEdu } from './demo-edu.ts';
-import { exploreCommand, replayCommand, STRATEGIES } from './explore.ts';
+import { exploreCommand, replayCommand, type Shard, STRATEGIES } from './explore.ts';
 import { watchIrq } from './irq.ts';
 import { lspci } from './lspci.ts';
+import { mergeCommand } from './merge.ts';
 
 // Exit codes: 0 done, 1 it failed, 2 it was called wrongly.
 
@@ -68,6 +69,7 @@ program
   .option('--runs <n>', 'runs of a scenario at most', integer(1), 1_000_000)
   .option('--seed <n>', 'random, pct: where chance starts', integer(0), 1)
   .option('--json', 'print a JSON array with an object for each scenario')
+  .option('--shard <i/n>', 'only part i, from 0, of n: what n processes or machines share', shard)
   .action((o) => {
     process.exitCode = exploreCommand(o);
   });
@@ -82,6 +84,14 @@ program
     process.exitCode = replayCommand(token, o);
   });
 
+program
+  .command('merge')
+  .description('put the results of all shards together: what explore --json printed')
+  .argument('<files...>', 'one for each shard')
+  .action((files) => {
+    process.exitCode = mergeCommand(files);
+  });
+
 /** The options that every command has. */
 function on(command: Command): Command {
   return command
@@ -91,6 +101,13 @@ function on(command: Command): Command {
 
 function kernelOption(): Option {
   return new Option('--kernel <profile>', 'which kernel').choices(KERNELS).default('usrdrv-6.1');
+}
+
+function shard(text: string): Shard {
+  const [, index, of] = /^(\d{1,6})\/(\d{1,6})$/.exec(text) ?? [];
+  const parsed = { index: Number(index), of: Number(of) };
+  if (!(parsed.index < parsed.of)) throw new InvalidArgumentError('It is i/n, with 0 <= i < n.');
+  return parsed;
 }
 
 function integer(min: number): (text: string) => number {
