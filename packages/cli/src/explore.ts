@@ -8,6 +8,7 @@ import {
   knownDefect,
   PartialOrder,
   Pct,
+  Portfolio,
   parseToken,
   perfetto,
   RandomWalk,
@@ -20,7 +21,7 @@ import {
 } from '@usrdrv/emu';
 import { progress, type Style, styleOf } from './terminal.ts';
 
-export const STRATEGIES = ['exhaustive', 'dpor', 'delay', 'random', 'pct', 'calm'] as const;
+export const STRATEGIES = ['exhaustive', 'dpor', 'delay', 'random', 'pct', 'portfolio', 'calm'] as const;
 
 export interface ExploreOptions {
   readonly kernel: KernelProfile;
@@ -81,7 +82,7 @@ function isMine(nth: number, { shard, strategy }: ExploreOptions): boolean {
 }
 
 function isSeeded(strategy: ExploreOptions['strategy']): boolean {
-  return strategy === 'random' || strategy === 'pct';
+  return strategy === 'random' || strategy === 'pct' || strategy === 'portfolio';
 }
 
 function strategyOf(
@@ -100,6 +101,8 @@ function strategyOf(
       return new RandomWalk(seed);
     case 'pct':
       return new Pct(seed, bound + 1);
+    case 'portfolio':
+      return new Portfolio([new Exhaustive(bound), new Pct(seed, bound + 1), new RandomWalk(seed), new PartialOrder()]);
     case 'calm':
       return new Exhaustive(0, 'delays');
   }

@@ -10,12 +10,14 @@ export {
   type ExploreOptions,
   explore,
   replayThreads,
+  runTape,
   type ThreadRun,
 } from './explore/explore.ts';
 export { type Fault, type FaultPlan, faults } from './explore/fault-plan.ts';
 export type { Invariant, Violation } from './explore/invariants.ts';
 export { knownDefect } from './explore/known-defects.ts';
 export { CHOICE_TAGS, type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
+export { Portfolio } from './explore/portfolio.ts';
 export { Pct, RandomWalk } from './explore/random-strategies.ts';
 export { type LineState, type Moment, type Recording, record, type ThreadState } from './explore/recording.ts';
 export { ChoiceLimitError, RecordingOracle, type TakenChoice } from './explore/recording-oracle.ts';

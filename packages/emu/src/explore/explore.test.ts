@@ -1,9 +1,12 @@
+import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import { PartialOrder } from './dpor.ts';
 import { Exhaustive } from './exhaustive.ts';
-import { type Exploration, explore, replayThreads } from './explore.ts';
+import { type Exploration, explore, replayThreads, runTape } from './explore.ts';
 import type { Interleaving } from './interleaving.ts';
 import { knownDefect } from './known-defects.ts';
 import { litmus, read } from './litmus.ts';
+import { Portfolio } from './portfolio.ts';
 import { Pct, RandomWalk } from './random-strategies.ts';
 import { SCENARIOS, scenarioNamed } from './scenarios.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
@@ -83,6 +86,7 @@ describe('strategies', () => {
   it.each([
     ['random', () => new RandomWalk(1)],
     ['PCT', () => new Pct(1, 3)],
+    ['a portfolio', () => new Portfolio([new Exhaustive(2), new PartialOrder(), new Pct(1, 3), new RandomWalk(1)])],
   ])('%s finds D1 and D2, the same ones for the same seed', (_name, strategy) => {
     const run = () =>
       explore(scenarioNamed('two-readers'), { kernel: 'chubb-2.6.11', strategy: strategy(), runs: 3000 });
@@ -98,6 +102,19 @@ describe('strategies', () => {
     expect(runs).toEqual([...runs].sort((a, b) => a - b));
     expect(new Set(runs).size).toBe(3);
   });
+});
+
+it('a schedule is a tape, which fast-check finds and shrinks', () => {
+  const scenario = scenarioNamed('two-readers');
+  const entry = fc.tuple(fc.nat({ max: 40 }), fc.integer({ min: 1, max: 3 }));
+  const property = fc.property(fc.array(entry, { maxLength: 4 }), (entries) => {
+    const { violation } = runTape(scenario, 'chubb-2.6.11', new Map(entries));
+    expect(violation?.invariant).not.toBe('counts are not negative');
+  });
+  const { failed, counterexample } = fc.check(property, { seed: 1, numRuns: 2000 });
+  expect(failed).toBe(true);
+  // Entries that change nothing are gone; what is left is no more than it takes.
+  expect(counterexample?.[0].length).toBeLessThanOrEqual(2);
 });
 
 describe('runs', () => {

@@ -19,6 +19,8 @@ export interface ExploreOptions {
   readonly failures?: number;
   /** Whether failures are reduced to the fewest choices that are not calm. Left out: yes. */
   readonly shrink?: boolean;
+  /** Invariants that are asked before all others. */
+  readonly before?: readonly Invariant[];
   /** Whether what the threads read is collected. */
   readonly outcomes?: boolean;
 }
@@ -76,7 +78,7 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
   if (scenario.only !== undefined && scenario.only.kernel !== kernel) {
     throw new RangeError(`${scenario.name} is not for ${kernel}: ${scenario.only.because}`);
   }
-  const stage = new Stage(scenario, kernel, strategy);
+  const stage = new Stage(scenario, kernel, strategy, o.before);
   const found = new Map<string, { violation: Violation; tape: Tape; foundAt: number; times: number }>();
   const outcomes = new Map<string, number>();
   let runs = 0;
@@ -154,13 +156,25 @@ export function replayThreads(
   return { violation: run.violation, steps: run.steps, world: stage.world };
 }
 
+/**
+ * Runs a scenario once, with the ways that a tape says, as far as there are such choices: for property tests, in which a
+ * schedule is whatever tape an arbitrary makes up, and shrinks.
+ */
+export function runTape(scenario: ThreadScenario, kernel: KernelProfile, tape: Tape): ThreadRun {
+  const strategy = new Replay(tape);
+  const stage = new Stage(scenario, kernel, strategy);
+  strategy.begin();
+  const { violation, steps } = stage.run();
+  return { violation, steps, world: stage.world };
+}
+
 /** Failures are the same where the same invariant breaks at the same step. */
 function signature({ invariant, step }: Violation): string {
   return `${invariant} @ ${step}`;
 }
 
 /** What the threads read, in order: `A=1 B=-EAGAIN,1`. */
-export function outcomeOf(world: World): string {
+function outcomeOf(world: World): string {
   return world.threads.map(({ name, results }) => `${name}=${results.join(',')}`).join(' ');
 }
 
@@ -175,9 +189,12 @@ class Stage {
     private readonly scenario: ThreadScenario,
     private readonly kernel: KernelProfile,
     private readonly strategy: Strategy,
+    before: readonly Invariant[] = [],
   ) {
     const without = scenario.without?.invariant;
-    this.#invariants = [...INVARIANTS, ...(scenario.invariants ?? [])].filter(({ name }) => name !== without);
+    this.#invariants = [...before, ...INVARIANTS, ...(scenario.invariants ?? [])].filter(
+      ({ name }) => name !== without,
+    );
     this.world = this.#newWorld();
     this.#interleaving = new Interleaving(this.world, strategy, this.#invariants);
   }

@@ -11,20 +11,20 @@ export interface Footprint {
 }
 
 /** An irq file's count and mask, with the lock that guards them. */
-const COUNT = 1;
+export const COUNT = 1;
 /** Whether a line is disabled, and how deeply. */
-const MASK = 2;
+export const MASK = 2;
 /** The rest of a line: the device's pin, the controller, what has been sent to processors, the flow's bits. */
 const PIN = 256;
 /**
  * Who waits for a file. Joining and leaving are reads: their order among themselves makes no difference to anybody, as a
  * wake-up wakes all.
  */
-const QUEUE = 4;
+export const QUEUE = 4;
 /** The descriptors of the process, and the references to its files. */
 const FILES = 8;
 /** Sets of epoll, and what is ready in them. */
-const EPOLL = 16;
+export const EPOLL = 16;
 /** The state of the actor's own task, and of all tasks. */
 const OWN_TASK = 32;
 const ALL_TASKS = 64;
@@ -74,15 +74,14 @@ const DECLARED: Readonly<Record<string, readonly [reads: number, writes: number]
   finish_wait: [COUNT | QUEUE | READS_AT_RETURN, OWN_TASK],
   poll_wait: [QUEUE, 0],
   // The scheduler, interrupts, devices.
-  schedule: [READS_AT_RETURN, OWN_TASK | EPOLL],
+  schedule: [READS_AT_RETURN | QUEUE, OWN_TASK | EPOLL],
   interrupt: [MASK, PIN],
   raise: [MASK, PIN],
   unacknowledged: [MASK, PIN],
-  ack: [MASK, PIN],
   signal: [0, ALL_TASKS],
 };
 
-/** In user space: what the system call does before its first step in the kernel. */
+/** In user space, also after an acknowledgement: what the system call does before its first step in the kernel. */
 const USER_CALLS = { reads: FILES, writes: OWN_TASK };
 
 /**
@@ -90,11 +89,14 @@ const USER_CALLS = { reads: FILES, writes: OWN_TASK };
  * @param place the actor's place among the threads, for its task's bit
  */
 export function footprint(actor: Actor, step: Step, place: number): Footprint {
-  if (step.name === 'user') {
-    if (actor.kind !== 'thread') return NOTHING;
-    return actor.plain ? resolve(USER_CALLS.reads, USER_CALLS.writes, place) : EVERYTHING;
+  const { name } = step;
+  if (name === 'user' && actor.kind !== 'thread') return NOTHING;
+  if (name === 'user' || name === 'ack') {
+    if (!actor.plain) return EVERYTHING;
+    const pin = name === 'ack' ? PIN : 0;
+    return resolve(USER_CALLS.reads | (pin === 0 ? 0 : MASK), USER_CALLS.writes | pin, place);
   }
-  const declared = DECLARED[step.name];
+  const declared = DECLARED[name];
   return declared === undefined ? EVERYTHING : resolve(declared[0], declared[1], place);
 }
 

@@ -405,8 +405,8 @@ export class Interleaving implements Stepper {
   }
 }
 
-export const EAGAIN_IS_TRUE = 'EAGAIN is true';
-export const NOBODY_SLEEPS_FOR_EVER = 'nobody sleeps for ever';
+const EAGAIN_IS_TRUE = 'EAGAIN is true';
+const NOBODY_SLEEPS_FOR_EVER = 'nobody sleeps for ever';
 
 function* closing(thread: ExploredThread, fd: number): Program {
   yield thread.close(fd);

@@ -16,7 +16,7 @@ import type { ThreadScenario } from './thread-scenario.ts';
 import type { ExploredThread, WatchedLine, World } from './world.ts';
 
 /** What the operations of a run share. */
-export interface LitmusState {
+interface LitmusState {
   readonly world: World;
   readonly line: WatchedLine;
   /** The open irq file, and a set that watches it. */
@@ -56,10 +56,6 @@ export interface LitmusParts extends Omit<ThreadScenario, 'start'> {
 /** A scenario whose programs are lists, so that shrinking can leave things out. */
 export interface Litmus extends ThreadScenario {
   readonly parts: LitmusParts;
-}
-
-export function isLitmus(scenario: ThreadScenario): scenario is Litmus {
-  return 'parts' in scenario;
 }
 
 /** Makes a scenario of its parts. */

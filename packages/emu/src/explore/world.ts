@@ -25,7 +25,7 @@ import type { ChoiceTag, Oracle } from './oracle.ts';
 /** An open irq file, of either profile. */
 export type IrqFile = ChubbIrqFile | UsrdrvIrqFile;
 
-export function isIrqFile(ops: unknown): ops is IrqFile {
+function isIrqFile(ops: unknown): ops is IrqFile {
   return ops instanceof ChubbIrqFile || ops instanceof UsrdrvIrqFile;
 }
 
