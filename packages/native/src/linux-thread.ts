@@ -5,6 +5,7 @@ import {
   ENOSYS,
   EPOLL_CTL_DEL,
   type EpollEvent,
+  F_GETFL,
   type FdSets,
   type Interruptible,
   type MaySleep,
@@ -88,7 +89,10 @@ export class LinuxThread implements UserThread {
   }
 
   select(sets: FdSets, timeoutMs: number | undefined, o?: Interruptible): MaySleep {
-    return select(sets, timeoutMs, (fds, timeout) => this.poll(fds, timeout, o));
+    return select(sets, timeoutMs, {
+      isOpen: (fd) => this.#addon.fcntl(fd, F_GETFL) >= 0,
+      poll: (fds, timeout) => this.poll(fds, timeout, o),
+    });
   }
 
   epollCreate1(flags: number): number {

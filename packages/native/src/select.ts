@@ -7,7 +7,6 @@ import {
   POLLERR,
   POLLHUP,
   POLLIN,
-  POLLNVAL,
   POLLOUT,
   POLLRDNORM,
   type PollFd,
@@ -28,12 +27,14 @@ const POLLEX_SET = POLLPRI;
 /** One of the three sets: the caller's, and the bits that count. */
 type FdSet = readonly [set: Set<number>, bits: number];
 
-/** select(2) by means of poll(2): the kernel asks the files the same either way (P10). */
-export function select(
-  sets: FdSets,
-  timeoutMs: number | undefined,
-  poll: (fds: PollFd[], timeoutMs: number) => MaySleep,
-): MaySleep {
+/** What select(2) is made of: the kernel asks the files the same for poll(2) (P10). */
+interface Calls {
+  isOpen(fd: number): boolean;
+  poll(fds: PollFd[], timeoutMs: number): MaySleep;
+}
+
+/** select(2) by means of poll(2). */
+export function select(sets: FdSets, timeoutMs: number | undefined, { isOpen, poll }: Calls): MaySleep {
   if (timeoutMs !== undefined && (typeof timeoutMs !== 'number' || !(timeoutMs >= 0))) return -EINVAL;
   const given = fdSets(sets);
   if (typeof given === 'number') return given;
@@ -41,6 +42,8 @@ export function select(
   for (const [set, bits] of given) {
     for (const fd of set) fds.set(fd, { fd, events: (fds.get(fd)?.events ?? 0) | bits, revents: 0 });
   }
+  // Before any file is asked, because to ask an irq file unmasks its line.
+  for (const fd of fds.keys()) if (!isOpen(fd)) return -EBADF;
   const polled = [...fds.values()];
   const finish = (result: number): number => (result < 0 ? result : store(given, polled));
   const result = poll(polled, timeoutMs ?? -1);
@@ -63,9 +66,8 @@ function fdSets(sets: FdSets): FdSet[] | number {
   return given;
 }
 
-/** Leaves in the sets what is ready, and counts it; EBADF, and the sets as they were, for what is no descriptor. */
+/** Leaves in the sets what is ready, and counts it. */
 function store(given: readonly FdSet[], polled: readonly PollFd[]): number {
-  if (polled.some(({ revents }) => (revents & POLLNVAL) !== 0)) return -EBADF;
   let count = 0;
   for (const [set, bits] of given) {
     for (const { fd, revents } of polled) if ((revents & bits) === 0) set.delete(fd);
