@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct edu *device;
@@ -181,6 +181,8 @@ int main(int argc, char **argv)
 	if (null < 0)
 		die("/dev/null");
 	own_device();
+	/* Children of programs that end before them are the executor's. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sysfs_write("/proc/sys/kernel/sched_rt_runtime_us", "-1");
 
 	put(&log, "edu %s line %d %s%s\n", device->name, line,
@@ -198,6 +200,8 @@ int main(int argc, char **argv)
 			run_programs(body, &log);
 		} else if (!strcmp(text, "litmus")) {
 			run_litmus(body, &log);
+		} else if (!strcmp(text, "stress")) {
+			run_stress(body, &log);
 		} else {
 			return 0;
 		}

@@ -33,4 +33,7 @@ void run_programs(char *programs, struct text *log);
 /* Runs one litmus test; its outcomes and how often each was seen go to @log. */
 void run_litmus(char *request, struct text *log);
 
+/* Runs programs for what they leave behind, which goes to @log. */
+void run_stress(char *programs, struct text *log);
+
 #endif /* EXECUTOR_H */

@@ -34,8 +34,10 @@
 #define HANGS_MS	10000
 /* Runs between two changes of who runs where. */
 #define PLACE_RUNS	50
-/* Times that main lets others run before it looks whether they sleep. */
-#define LOOKS		10
+/* Of a worker before it lets another one have the processor: some 10 us. */
+#define SPINS		1000
+/* Without news from the workers, before main looks whether they sleep. */
+#define QUIET_US	200
 
 /* What main and a worker share about one run. */
 struct worker {
@@ -56,6 +58,8 @@ struct worker {
 static struct litmus {
 	struct worker workers[WORKERS + 1];
 	struct memory memory;
+	volatile int news;	/* goes up when a worker is done */
+	volatile int visit;	/* asked for */
 	volatile int ready;	/* workers that have begun a run, in all runs */
 } *litmus;
 
@@ -75,6 +79,13 @@ static int nr_outcomes;
 static void futex_wait(volatile int *word, int value)
 {
 	syscall(SYS_futex, word, FUTEX_WAIT, value, NULL);
+}
+
+static void futex_wait_us(volatile int *word, int value, long us)
+{
+	struct timespec t = { 0, us * 1000 };
+
+	syscall(SYS_futex, word, FUTEX_WAIT, value, &t);
 }
 
 static void futex_wake(volatile int *word)
@@ -146,14 +157,20 @@ static void be_worker(int which)
 static void run_worker(int which, int run)
 {
 	struct worker *w = &litmus->workers[which];
+	int spins;
 
 	while (w->go < run)
 		futex_wait(&w->go, run - 1);
 	__atomic_add_fetch(&litmus->ready, 1, __ATOMIC_SEQ_CST);
-	while (litmus->ready < run * nr_workers)
-		sched_yield();
+	/* Together, as far as there are processors. */
+	for (spins = 0; litmus->ready < run * nr_workers; spins++) {
+		if (spins % SPINS == SPINS - 1)
+			sched_yield();
+	}
 	make_calls(programs[1 + which], w, true);
 	w->done = run;
+	__atomic_add_fetch(&litmus->news, 1, __ATOMIC_SEQ_CST);
+	futex_wake(&litmus->news);
 }
 
 /* Workers are on one processor and the other in turn. */
@@ -241,14 +258,30 @@ static bool may_sleep_for_good(long call)
 		call == SYS_epoll_wait;
 }
 
+/* Answers whenever it is asked whether it runs on the other processor. */
+static void *visitor(void *arg)
+{
+	(void)arg;
+	pin_to_cpu(1);
+	for (;;) {
+		while (!litmus->visit)
+			futex_wait(&litmus->visit, 0);
+		litmus->visit = 0;
+		futex_wake(&litmus->visit);
+	}
+	return NULL;
+}
+
 /*
  * Whatever had been sent to a processor before, an interrupt or a wake-up, has
  * been taken when somebody gets to run there.
  */
 static void visit_processors(void)
 {
-	pin_to_cpu(1);
-	pin_to_cpu(0);
+	litmus->visit = 1;
+	futex_wake(&litmus->visit);
+	while (litmus->visit)
+		futex_wait(&litmus->visit, 1);
 }
 
 static void take_interrupts(void)
@@ -315,13 +348,12 @@ static void gather(int run)
 	bool waits_only;
 
 	while (unfinished(run)) {
-		int i;
+		int i, news = litmus->news;
 
-		/* Never asleep: a processor that halts is slow to wake up. */
-		for (i = 0; i < LOOKS && unfinished(run); i++)
-			sched_yield();
-		if (!unfinished(run))
-			return;
+		if (unfinished(run))
+			futex_wait_us(&litmus->news, news, QUIET_US);
+		if (litmus->news != news)
+			continue;
 		if (now_ms() - start > HANGS_MS) {
 			dprintf(OWN_FDS, "litmus: a worker hangs\n");
 			_exit(1);
@@ -445,6 +477,8 @@ static void run_test(int runs, struct text *log)
 	set_action(SIGUSR2, count_signal);
 	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
 	pin_to_cpu(0);
+	if (pthread_create(&thread, NULL, visitor, NULL))
+		die("pthread_create");
 	be_worker(MAIN);
 	map_scratch(SCRATCH + MAIN * SCRATCH_STRIDE);
 	for (i = 0; i < nr_workers; i++) {

@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -190,7 +189,6 @@ void run_programs(char *programs, struct text *log)
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		if (shared == MAP_FAILED)
 			die("mmap");
-		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	}
 	pin_to_cpu(0);
 	while (*programs) {

@@ -7,18 +7,21 @@ import { cacheFolder, type KernelName, kernelImage, packages, requirePackages } 
 import { checkLitmus, forbidden, type LitmusReport } from './litmus/check.ts';
 import { LITMUS_TESTS } from './litmus/tests.ts';
 import { checkRandomPrograms, replayProgram } from './programs/check.ts';
+import { stress } from './programs/stress.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
-suites: kernel (the C tests), programs, litmus; left out: all of them
+suites: kernel (the C tests), programs, litmus, stress; left out: the first three
   --programs <n>   random programs (20000)
   --length <n>     system calls in the longest (50)
   --seed <n>       where the random numbers start; left out, somewhere else each time
   --replay <token> run one program of an earlier run again, and show both timelines
   --runs <n>       runs of each litmus test (10000)
   --test <text>    only litmus tests whose name has it
+  --seconds <n>    of stress (600)
   --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
 
-const SUITES = { kernel: kernelTests, programs: randomPrograms, litmus: litmusTests } as const;
+const SUITES = { kernel: kernelTests, programs: randomPrograms, litmus: litmusTests, stress: hardUse } as const;
+const USUAL = ['kernel', 'programs', 'litmus'];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,6 +32,7 @@ const { values: options, positionals } = parseArgs({
     replay: { type: 'string' },
     runs: { type: 'string', default: '10000' },
     test: { type: 'string', default: '' },
+    seconds: { type: 'string', default: '600' },
     kernel: { type: 'string', default: 'patched' },
     help: { type: 'boolean', default: false },
   },
@@ -46,7 +50,7 @@ if (options.help) {
   console.log(USAGE);
 } else {
   requirePackages();
-  const suites = positionals.length === 0 ? Object.keys(SUITES) : positionals;
+  const suites = positionals.length === 0 ? USUAL : positionals;
   for (const name of suites) {
     if (!isSuite(name)) throw new Error(`there is no suite ${name}\n${USAGE}`);
     console.log(`\n== ${name}`);
@@ -91,7 +95,7 @@ async function randomPrograms(): Promise<Counts> {
     return { passed: 1, failed: 0 };
   }
   const runs = integer('programs');
-  const seed = options.seed === undefined ? Date.now() % 1_000_000_000 : integer('seed');
+  const seed = firstSeed();
   const report = await checkRandomPrograms(guest, { runs, seed, length: integer('length'), progress });
   for (const difference of report.differences) console.log(`\nnot ok a program has other results\n${difference}`);
   console.log(`seed ${seed}: ${report.agreed} programs of ${report.calls} calls in all return the same on emu`);
@@ -104,8 +108,7 @@ function progress(done: number): void {
 }
 
 async function litmusTests(): Promise<Counts> {
-  // A processor that halts wakes up slowly: two that never do meet more often.
-  const guest = await boot('litmus', 'idle=poll');
+  const guest = await boot('litmus');
   let good = 0;
   let bad = 0;
   for (const test of LITMUS_TESTS.filter(({ name }) => name.includes(options.test))) {
@@ -131,7 +134,23 @@ function showLitmus(report: LitmusReport): void {
   for (const outcome of allowed) if (!seen.has(outcome)) console.log(`       -  ${outcome}`);
 }
 
-async function boot(name: string, append = ''): Promise<Guest> {
+async function hardUse(): Promise<Counts> {
+  const guest = await boot('stress');
+  const seed = firstSeed();
+  const report = await stress(guest, { seed, length: integer('length'), forMs: integer('seconds') * 1000 });
+  for (const each of report.left) console.log(`not ok ${each}`);
+  console.log(`seed ${seed}: ${report.programs} programs, killed, signalled and interrupted at random`);
+  // Says whether the kernel complained, and about what.
+  await guest.end();
+  return { passed: report.left.length === 0 ? 1 : 0, failed: report.left.length };
+}
+
+/** Where the random numbers start. */
+function firstSeed(): number {
+  return options.seed === undefined ? Date.now() % 1_000_000_000 : integer('seed');
+}
+
+async function boot(name: string): Promise<Guest> {
   const { kernel } = options;
   if (!isKernel(kernel)) throw new Error(`there is no kernel ${kernel}`);
   const guest = await Guest.boot({
@@ -139,7 +158,6 @@ async function boot(name: string, append = ''): Promise<Guest> {
     initramfs: executorInitramfs(),
     console: join(cacheFolder(), `console-testbed-${name}.log`),
     memory: kernel === 'debug' ? 1024 : 512,
-    append,
     // A test may run 10,000 times in one answer, on a machine that does other things too.
     answerMs: 30 * 60_000,
   });
@@ -147,7 +165,7 @@ async function boot(name: string, append = ''): Promise<Guest> {
   return guest;
 }
 
-function integer(name: 'programs' | 'length' | 'runs' | 'seed'): number {
+function integer(name: 'programs' | 'length' | 'runs' | 'seed' | 'seconds'): number {
   const value = Number(options[name]);
   if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a number\n${USAGE}`);
   return value;
