@@ -5,5 +5,6 @@ import { conditions } from '../vitest.config.ts';
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
-  test: { include: ['*.ts'], cache: false },
+  // Many at once, on a busy machine.
+  test: { include: ['*.ts'], cache: false, testTimeout: 60_000 },
 });

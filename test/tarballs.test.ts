@@ -53,7 +53,9 @@ describe('in an empty folder with the packed packages', { timeout: 120_000 }, ()
   });
 
   test('the driver is tested with vitest', () => {
-    expect(run(bin('vitest'), 'run', '--reporter=json', '--root', folder)).toContain('"numPassedTests":1');
+    expect(run(bin('vitest'), 'run', '--reporter=json', '--testTimeout=60000', '--root', folder)).toContain(
+      '"numPassedTests":1',
+    );
   });
 
   test('the command line sends its own LICENSE through the device', () => {
