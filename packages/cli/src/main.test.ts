@@ -64,6 +64,9 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
     [['lspci', 'more']],
     [['irq', '-1']],
     [['irq', '16', '--count', '1e3']],
+    [['explore', '--scenario', 'nosuch']],
+    [['replay', 'emu1:x:y:z']],
+    [['replay', 'emu1:usrdrv-6.1:nosuch:0']],
   ])('called wrongly (%j) it says how on stderr and exits 2', async (args) => {
     const { code, stdout, stderr } = await usrdrv(args);
     expect(code).toBe(2);

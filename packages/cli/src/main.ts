@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { parseToken, scenarioNamed } from '@usrdrv/emu';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, KERNELS, openHost } from './backends.ts';
 import { conformance } from './conformance.ts';
@@ -58,7 +59,7 @@ program
   .command('explore')
   .description('run a scenario of threads and interrupts in every order, and show what goes wrong')
   .addOption(kernelOption())
-  .option('--scenario <name>', 'which one, or all', 'all')
+  .option('--scenario <name>', 'which one, or all', known(scenarioNamed, 'all'), 'all')
   .addOption(new Option('--strategy <name>', 'how runs are chosen').choices(STRATEGIES).default('exhaustive'))
   .option(
     '--bound <n>',
@@ -77,7 +78,7 @@ program
 program
   .command('replay')
   .description('have a run again, and show it step by step')
-  .argument('<token>', 'what explore printed: emu1:<kernel>:<scenario>:<tape>')
+  .argument('<token>', 'what explore printed: emu1:<kernel>:<scenario>:<tape>', known(tokenOfScenario))
   .option('--vcd <file>', 'write it as a value change dump, for GTKWave')
   .option('--perfetto <file>', 'write it as a trace for ui.perfetto.dev')
   .action((token, o) => {
@@ -108,6 +109,23 @@ function shard(text: string): Shard {
   const parsed = { index: Number(index), of: Number(of) };
   if (!(parsed.index < parsed.of)) throw new InvalidArgumentError('It is i/n, with 0 <= i < n.');
   return parsed;
+}
+
+/** Refuses what `find` does not find. */
+function known(find: (text: string) => unknown, besides?: string): (text: string) => string {
+  return (text) => {
+    try {
+      if (text !== besides) find(text);
+    } catch (error) {
+      if (error instanceof RangeError || error instanceof TypeError) throw new InvalidArgumentError(error.message);
+      throw error;
+    }
+    return text;
+  };
+}
+
+function tokenOfScenario(text: string): unknown {
+  return scenarioNamed(parseToken(text).scenario);
 }
 
 function integer(min: number): (text: string) => number {
