@@ -5,7 +5,6 @@ import {
   hasHandler,
   IRQ_DISABLED,
   IRQ_INPROGRESS,
-  IRQ_NONE,
   IRQ_PENDING,
   IRQ_REPLAY,
   IRQ_WAITING,
@@ -13,8 +12,8 @@ import {
   type IrqCore,
   IrqDesc,
   type IrqRequest,
-  type IrqReturn,
   noteInterrupt,
+  runActions,
 } from './irq-desc.ts';
 import { CPU_RELAX, type Steps, step } from './step.ts';
 
@@ -130,8 +129,7 @@ export class IrqCore2611 implements IrqCore {
   *#run(cpu: Cpu, desc: IrqDesc): Steps<void> {
     for (;;) {
       yield I5_RUN;
-      const result =
-        desc.action === undefined ? yield* runActions(desc, cpu) : yield* desc.action.handler(cpu, desc.irq);
+      const result = yield* runActions(desc, cpu);
       yield I5_RAN;
       if (noteInterrupt(desc, result)) this.#disableSpurious(desc);
       // I5: whether the line was disabled meanwhile is not looked at (D6).
@@ -168,16 +166,6 @@ export class IrqCore2611 implements IrqCore {
     const { trace } = this.fabric;
     if (trace.on) trace.emit('warning', irq, 'kernel', text);
   }
-}
-
-/** Every handler of a shared line runs; handled where one of them says so. */
-export function* runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
-  let result: IrqReturn = IRQ_NONE;
-  for (const action of [...desc.actions]) {
-    const one = yield* action.handler(cpu, desc.irq);
-    if (one !== IRQ_NONE) result = one;
-  }
-  return result;
 }
 
 /** I8: an edge pin of an I/O APIC is not masked by disabling it. */

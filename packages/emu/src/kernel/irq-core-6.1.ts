@@ -2,7 +2,6 @@ import { EBUSY, EINVAL, ENOMEM } from '@usrdrv/core';
 import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import type { MsiController } from '../machine/msi.ts';
-import { runActions } from './irq-core-2.6.11.ts';
 import {
   hasHandler,
   IRQ_DISABLED,
@@ -16,6 +15,7 @@ import {
   type IrqRequest,
   type IrqReturn,
   noteInterrupt,
+  runActions,
 } from './irq-desc.ts';
 import { CPU_RELAX, type Steps, step } from './step.ts';
 
@@ -170,7 +170,7 @@ export class IrqCore61 implements IrqCore {
   *#handleLevel(cpu: Cpu, desc: IrqDesc, pic: boolean): Steps<void> {
     this.#start(desc);
     yield HANDLE_IRQ_EVENT;
-    const result = desc.action === undefined ? yield* runActions(desc, cpu) : yield* desc.action.handler(cpu, desc.irq);
+    const result = yield* runActions(desc, cpu);
     yield HANDLED_IRQ_EVENT;
     this.#end(desc, result);
     if (!pic) desc.chip.eoi(desc.irq);
@@ -198,7 +198,7 @@ export class IrqCore61 implements IrqCore {
       if ((desc.status & IRQ_PENDING) !== 0 && chip.isMasked(irq)) chip.unmask(irq);
       this.#start(desc);
       yield HANDLE_IRQ_EVENT;
-      const result = desc.action === undefined ? yield* runActions(desc, cpu) : yield* desc.action.handler(cpu, irq);
+      const result = yield* runActions(desc, cpu);
       yield HANDLED_IRQ_EVENT;
       this.#end(desc, result);
     } while ((desc.status & (IRQ_PENDING | IRQ_DISABLED)) === IRQ_PENDING);

@@ -108,3 +108,17 @@ export function noteInterrupt(desc: IrqDesc, result: IrqReturn): boolean {
   desc.irqsUnhandled = 0;
   return tooMany;
 }
+
+/** Runs the handlers of a line; of a shared one all of them, and it is handled where one of them says so. */
+export function runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
+  return desc.action === undefined ? runShared(desc, cpu) : desc.action.handler(cpu, desc.irq);
+}
+
+function* runShared(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
+  let result: IrqReturn = IRQ_NONE;
+  for (const action of [...desc.actions]) {
+    const one = yield* action.handler(cpu, desc.irq);
+    if (one !== IRQ_NONE) result = one;
+  }
+  return result;
+}
