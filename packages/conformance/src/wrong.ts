@@ -10,4 +10,5 @@ export const WRONG_NUMBERS: readonly unknown[] = [
   null,
   {},
   1n,
+  Symbol('one'),
 ];

@@ -109,14 +109,16 @@ export function checkConfigAccess(
   ...values: readonly number[]
 ): void {
   if (!Number.isInteger(offset) || offset < 0 || offset + width > config.length) {
-    throw new RangeError(`${width} bytes at ${offset} are outside the ${config.length} bytes of configuration space`);
+    throw new RangeError(
+      `${width} bytes at ${String(offset)} are outside the ${config.length} bytes of configuration space`,
+    );
   }
   if (offset % width !== 0) {
     throw new RangeError(`configuration offset 0x${offset.toString(16)} is not a multiple of ${width}`);
   }
   for (const value of values) {
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * width)) {
-      throw new RangeError(`${value} does not fit ${8 * width} unsigned bits`);
+      throw new RangeError(`${String(value)} does not fit ${8 * width} unsigned bits`);
     }
   }
 }

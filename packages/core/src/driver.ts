@@ -135,6 +135,6 @@ async function probe<T>(driver: Driver<T>, device: PciDevice, context: ProbeCont
 function checkBits(driver: string, what: string, value: number | undefined, bits: number): void {
   if (value === undefined) return;
   if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits) {
-    throw new RangeError(`driver ${driver}: ${what} is an integer of ${bits} bits, not ${value}`);
+    throw new RangeError(`driver ${driver}: ${what} is an integer of ${bits} bits, not ${String(value)}`);
   }
 }

@@ -126,7 +126,7 @@ export const rw64 = maker<64, 'rw', 'rw'>(64, 'rw');
 
 function checkPlace(name: string, { offset, width, split }: Register): void {
   if (!Number.isSafeInteger(offset) || offset < 0) {
-    throw new RangeError(`register '${name}': an offset is an integer >= 0, not ${offset}`);
+    throw new RangeError(`register '${name}': an offset is an integer >= 0, not ${String(offset)}`);
   }
   if (split !== 'none' && width !== 64) throw new RangeError(`register '${name}': ${width} bits are not split`);
   const alignment = split === 'none' ? width / 8 : 4;

@@ -112,7 +112,7 @@ export class UserModeMemory implements UserMemory, Closeable {
   subarray(start: number, end = this.bytes.length): UserMemory {
     const { length } = this.bytes;
     if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || start >= end || end > length) {
-      throw new RangeError(`${start} to ${end} is no part of ${length} bytes of memory`);
+      throw new RangeError(`${String(start)} to ${String(end)} is no part of ${length} bytes of memory`);
     }
     return new UserModeMemory(this.#pages, this.#offset + start, this.#offset + end, true);
   }
@@ -138,6 +138,6 @@ export class UserModeMemory implements UserMemory, Closeable {
 /** @throws RangeError unless a positive integer */
 export function checkSize(size: number): void {
   if (!Number.isSafeInteger(size) || size <= 0) {
-    throw new RangeError(`the size of memory is a positive integer, not ${size}`);
+    throw new RangeError(`the size of memory is a positive integer, not ${String(size)}`);
   }
 }

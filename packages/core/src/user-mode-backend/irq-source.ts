@@ -60,7 +60,7 @@ export class UserModeIrqSource implements IrqSource {
    */
   constructor(kernel: UserModeKernel, line: number, owner: OpenResources<IrqSource>) {
     if (!Number.isSafeInteger(line) || line < 0) {
-      throw new RangeError(`an interrupt line is an integer >= 0, not ${line}`);
+      throw new RangeError(`an interrupt line is an integer >= 0, not ${String(line)}`);
     }
     this.line = line;
     this.#kernel = kernel;
@@ -111,7 +111,7 @@ export class UserModeIrqSource implements IrqSource {
   async poll(o: WaitOptions & { readonly timeoutMs?: number } = {}): Promise<boolean> {
     const { signal, timeoutMs = Number.POSITIVE_INFINITY } = o;
     if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
-      throw new RangeError(`a timeout is a number of milliseconds >= 0, not ${timeoutMs}`);
+      throw new RangeError(`a timeout is a number of milliseconds >= 0, not ${String(timeoutMs)}`);
     }
     if (this.#closed) throw closed('poll', this.#path);
     signal?.throwIfAborted();

@@ -29,7 +29,7 @@ export function mapPhysical(
 ): MmioRegion {
   const first = physicalAddress(address);
   if (!Number.isSafeInteger(length) || length <= 0) {
-    throw new RangeError(`the length of a region is a positive integer, not ${length}`);
+    throw new RangeError(`the length of a region is a positive integer, not ${String(length)}`);
   }
   physicalAddress(first + BigInt(length) - 1n);
 

@@ -70,7 +70,7 @@ export class UserModePciDevice implements PciDevice {
 
   bar(index: number): MmioRegion {
     if (!Number.isInteger(index) || index < 0 || index >= BARS) {
-      throw new RangeError(`a BAR is an integer from 0 to ${BARS - 1}, not ${index}`);
+      throw new RangeError(`a BAR is an integer from 0 to ${BARS - 1}, not ${String(index)}`);
     }
     this.#checkOpen('bar');
     const open = this.#bars[index];
@@ -85,7 +85,7 @@ export class UserModePciDevice implements PciDevice {
 
   irq(vector?: number): IrqSource {
     if (vector !== undefined && (!Number.isSafeInteger(vector) || vector < 0)) {
-      throw new RangeError(`a vector is an integer >= 0, not ${vector}`);
+      throw new RangeError(`a vector is an integer >= 0, not ${String(vector)}`);
     }
     this.#checkOpen('irq');
     const line = vector === undefined ? this.#intx() : this.#vector(vector);

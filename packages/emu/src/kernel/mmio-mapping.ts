@@ -53,7 +53,7 @@ export class MmioMapping implements MmioRegion {
   write64(offset: number, value: bigint): void {
     const physical = this.#at(offset, 8);
     if (typeof value !== 'bigint' || value < 0n || value > 0xffff_ffff_ffff_ffffn) {
-      throw new RangeError(`${value} is no unsigned 64-bit bigint`);
+      throw new RangeError(`${String(value)} is no unsigned 64-bit bigint`);
     }
     this.bus.mmioWrite(physical, 8, value);
   }
@@ -69,7 +69,7 @@ export class MmioMapping implements MmioRegion {
   #at(offset: number, width: number): number {
     if (this.#closed) throw new SystemError('EBADF', 'mmio', { detail: 'the region is closed' });
     if (!Number.isInteger(offset) || offset < 0 || offset + width > this.length) {
-      throw new RangeError(`${width} bytes at offset ${offset} are outside the region of ${this.length} bytes`);
+      throw new RangeError(`${width} bytes at offset ${String(offset)} are outside the region of ${this.length} bytes`);
     }
     if (offset % width !== 0) {
       throw new RangeError(`offset 0x${offset.toString(16)} is not a multiple of the access width ${width}`);
@@ -82,7 +82,7 @@ export class MmioMapping implements MmioRegion {
 
 function unsigned(value: number, most: number): number {
   if (!Number.isInteger(value) || value < 0 || value > most) {
-    throw new RangeError(`${value} is no unsigned integer up to 0x${most.toString(16)}`);
+    throw new RangeError(`${String(value)} is no unsigned integer up to 0x${most.toString(16)}`);
   }
   return value;
 }

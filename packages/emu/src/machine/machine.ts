@@ -51,19 +51,33 @@ const FIRST_MSI_IRQ = 24;
 
 /** A machine, switched on: processors, memory, buses, interrupt controllers, devices, and the kernel that runs on them. */
 export class Machine {
+  /** What decides whatever could go one way or another; every part of the machine asks this one. */
   readonly oracle: Oracle;
+  /** Virtual time, from 0 at power-on. */
   readonly clock = new VirtualClock();
+  /** What happened, in order, while `trace.on` was set. */
   readonly trace: TraceLog;
+  /** The processors, and which of them have interrupts off. */
   readonly cpus: Cpus;
+  /** The interrupt controller that devices' pins lead to (I8). */
   readonly chip: PinnedIrqChip;
+  /** Takes the messages of MSI and MSI-X vectors. */
   readonly msi: MsiController;
+  /** RAM, in frames. */
   readonly memory: PhysicalMemory;
+  /** The reports of DMA misuse (M6), each with both stacks. */
   readonly dmaDebug = new DmaDebug();
+  /** What devices see memory through, and who may reach what of it. */
   readonly iommu: Iommu;
+  /** The PCI bus: what is plugged in, and the back door to plug and unplug while the machine runs. */
   readonly pci: PciHost;
+  /** Knows when everybody waits; then time jumps. */
   readonly idle: Idle;
+  /** Runs tasks that were woken, and takes interrupts that arrived. */
   readonly scheduler: Scheduler;
+  /** The kernel's interrupt core: lines, their chips and handlers (I1 to I9). */
   readonly irqs: IrqCore;
+  /** The kernel, as programs see it: processes, system calls, files. */
   readonly kernel: EmulatedKernel;
   readonly #fabric: IrqFabric;
   readonly #lines = new Map<number, IrqLine>();
