@@ -1,5 +1,6 @@
 export type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './devices/device.ts';
 export { EduDevice } from './devices/edu.ts';
+export { LedDevice } from './devices/led.ts';
 export { type EmulatedBackend, emulated } from './emulated.ts';
 export type { Actor, Program } from './explore/actor.ts';
 export { PartialOrder } from './explore/dpor.ts';
