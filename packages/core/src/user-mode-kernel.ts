@@ -72,7 +72,7 @@ export interface UserThread {
   open(path: string, flags: number): SyscallResult;
   close(fd: number): SyscallResult;
   dup(fd: number): SyscallResult;
-  /** F_GETFL and F_SETFL. */
+  /** F_GETFL and F_SETFL; where the kernel supports signals also F_GETOWN and F_SETOWN, of a process. */
   fcntl(fd: number, cmd: number, arg?: number): SyscallResult;
   lseek(fd: number, offset: number, whence: number): SyscallResult;
   read(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep;
@@ -209,10 +209,13 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_ACCMODE = 3;
 export const O_NONBLOCK = 0o4000;
+export const O_ASYNC = 0o20000;
 export const O_CLOEXEC = 0o2000000;
 
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_SETOWN = 8;
+export const F_GETOWN = 9;
 
 export const SEEK_SET = 0;
 export const SEEK_CUR = 1;
@@ -249,4 +252,5 @@ export const SIGUSR1 = 10;
 export const SIGUSR2 = 12;
 export const SIGALRM = 14;
 export const SIGTERM = 15;
+export const SIGIO = 29;
 export const SA_RESTART = 0x10000000;

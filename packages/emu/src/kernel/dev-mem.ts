@@ -9,13 +9,20 @@ import type { FileSystem, Inode } from './vfs.ts';
 /** Physical addresses have 46 bits here. */
 const PHYSICAL_END = 2 ** 46;
 
-/** /dev, with the one device in it: physical memory (S3). */
+/** Something that has nodes in /dev, which come and go. */
+export interface DevNodes {
+  devNodes(): Iterable<DirectoryEntry>;
+}
+
+/** /dev: physical memory (S3), and the nodes of whoever has some. */
 export class DevFs implements FileSystem {
   readonly mountPoint = 'dev';
   readonly #mem: Inode;
+  readonly #nodes: readonly DevNodes[];
 
-  constructor(memory: PhysicalMemory) {
+  constructor(memory: PhysicalMemory, nodes: readonly DevNodes[]) {
     this.#mem = new MemInode(memory);
+    this.#nodes = nodes;
   }
 
   lookup(path: string): Inode | undefined {
@@ -24,6 +31,7 @@ export class DevFs implements FileSystem {
 
   *entries(): Iterable<DirectoryEntry> {
     yield { name: 'mem', child: this.#mem };
+    for (const nodes of this.#nodes) yield* nodes.devNodes();
   }
 }
 

@@ -7,6 +7,7 @@ import {
   SEEK_SET,
   type VirtualAddress,
 } from '@usrdrv/core';
+import { FASYNC } from './fasync.ts';
 import type { Steps } from './step.ts';
 import type { Task } from './task.ts';
 import type { WaitQueueHead } from './wait-queue.ts';
@@ -30,6 +31,8 @@ export interface FileOperations {
   poll?(file: File, task: Task, table: PollTable | undefined): Steps<number>;
   /** Where in physical memory the pages to be mapped are, or -errno. Absent: ENODEV. */
   mmap?(file: File, task: Task, request: MmapRequest): PhysicalAddress | number;
+  /** The FASYNC flag changes: whether the file's owner is to get SIGIO. Absent: nobody gets any. */
+  fasync?(file: File, on: boolean): void;
   /** The last reference is gone. Absent: nothing to do. */
   release?(file: File, task: Task): Steps<void>;
 }
@@ -59,6 +62,8 @@ export class File {
   /** FMODE_READ and FMODE_WRITE; a usr_pci descriptor has neither (U1), nor has one opened with access mode 3. */
   readable: boolean;
   writable: boolean;
+  /** Who gets SIGIO (F_SETOWN). */
+  owner: FileOwner | undefined = undefined;
   /** The system's count of open files, which the file is part of. */
   readonly #table: FileTable;
   #watchers: Set<FileWatcher> | undefined = undefined;
@@ -90,9 +95,17 @@ export class File {
   *put(task: Task): Steps<void> {
     if (--this.refs > 0) return;
     if (this.#watchers !== undefined) for (const watcher of this.#watchers) watcher.fileReleased();
+    if ((this.flags & FASYNC) !== 0) this.ops.fasync?.(this, false);
     if (this.ops.release !== undefined) yield* this.ops.release(this, task);
     this.#table.count--;
   }
+}
+
+/** A process that signals about a file go to (struct fown_struct). */
+export interface FileOwner {
+  readonly pid: number;
+  /** Sends a signal from an interrupt: the process takes it when that is over. */
+  signal(signum: number): void;
 }
 
 /** Who has to forget a file when it goes: an epoll set. */

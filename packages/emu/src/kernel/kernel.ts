@@ -1,17 +1,29 @@
-import type { Clock, FileView, KernelProfile, KernelSupports, UserModeKernel } from '@usrdrv/core';
+import {
+  type Clock,
+  checkResult,
+  type FileView,
+  type KernelProfile,
+  type KernelSupports,
+  PciAddress,
+  type UserModeKernel,
+} from '@usrdrv/core';
 import type { Cpu } from '../machine/cpu.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { PciFunction } from '../machine/pci-function.ts';
 import { DevFs } from './dev-mem.ts';
 import { FileTable } from './file.ts';
+import { Iio } from './iio.ts';
 import { UsrdrvIrqFile } from './irq-file-usrdrv.ts';
 import { MmStruct } from './mm.ts';
 import { PciDevs } from './pci-dev.ts';
+import { PciDrivers } from './pci-driver.ts';
 import { ProcFs } from './proc.ts';
 import { Process, type ProcessParts } from './process.ts';
 import { ProcessClock } from './process-clock.ts';
 import { Thread } from './syscalls.ts';
 import { SysFs } from './sysfs.ts';
+import { Uio } from './uio.ts';
+import { IioPciStub, UioPciGeneric } from './uio-pci-generic.ts';
 import type { UsrPci } from './usr-pci.ts';
 import { UsrPciChubb } from './usr-pci-chubb.ts';
 import { UsrPciUsrdrv } from './usr-pci-usrdrv.ts';
@@ -43,6 +55,10 @@ export class EmulatedKernel implements UserModeKernel {
   readonly fileTable = new FileTable(FILE_MAX);
   readonly pciDevs: PciDevs;
   readonly usrPci: UsrPci;
+  /** Stub drivers register here; what they register has nodes in /dev. */
+  readonly uio: Uio;
+  readonly iio: Iio;
+  readonly pciDrivers: PciDrivers;
   readonly vfs: Vfs;
   readonly files: FileView;
   readonly process: Process;
@@ -69,7 +85,14 @@ export class EmulatedKernel implements UserModeKernel {
     const UsrPciCalls = profile === 'usrdrv-6.1' ? UsrPciUsrdrv : UsrPciChubb;
     this.usrPci = new UsrPciCalls({ oracle, trace, memory, iommu, pciDevs, fileTable, irqCore, msi });
     const proc = new ProcFs({ profile, irqCore, oracle, trace, cpus, fileTable, pciDevs });
-    this.vfs = new Vfs([proc, new DevFs(memory), new SysFs(pciDevs)], fileTable, profile);
+    this.uio = new Uio({ irqCore, oracle, trace });
+    this.iio = new Iio({ irqCore, oracle, trace, bus: machine.pci });
+    // UIO came with 2.6.23. IIO was a patch, and goes with any kernel.
+    const iioPci = new IioPciStub(this.iio, oracle);
+    const drivers = profile === 'usrdrv-6.1' ? [iioPci, new UioPciGeneric(this.uio, oracle)] : [iioPci];
+    this.pciDrivers = new PciDrivers(pciDevs, drivers);
+    const sysfs = new SysFs(pciDevs, this.pciDrivers, [this.iio, this.uio]);
+    this.vfs = new Vfs([proc, new DevFs(memory, [this.iio, this.uio]), sysfs], fileTable, profile);
     this.files = this.vfs.view;
     this.clock = new ProcessClock(machine.clock, machine.idle);
     this.process = this.spawn({ comm });
@@ -113,6 +136,20 @@ export class EmulatedKernel implements UserModeKernel {
     return process instanceof Process && process.kernel === this ? { process, thread } : undefined;
   }
 
+  /**
+   * Gives a function to a driver of the kernel, as `bind` in sysfs does once the driver was told of such functions.
+   * @param driver `uio_pci_generic` or `iio_pci`
+   * @throws RangeError no such driver or function
+   * @throws SystemError EBUSY somebody else has the function; what the driver says
+   */
+  bindDriver(driver: string, address: PciAddress | string): void {
+    const found = this.pciDrivers.named(driver);
+    if (found === undefined) throw new RangeError(`the kernel ${this.profile} has no driver ${driver}`);
+    const dev = this.pciDevs.get(`${PciAddress.from(address)}`);
+    if (dev === undefined) throw new RangeError(`there is no function at ${address}`);
+    checkResult(this.pciDrivers.attach(found, dev), 'bind', `${dev.function.address}`);
+  }
+
   /** A function was pulled out of its slot: who sleeps on its interrupts hears of it (D13). */
   unplugged(gone: PciFunction): void {
     const dev = this.pciDevs.of(gone);
@@ -121,6 +158,11 @@ export class EmulatedKernel implements UserModeKernel {
       for (const { devId } of irqs.desc(irq)?.actions ?? []) if (devId instanceof UsrdrvIrqFile) devId.remove();
     }
     this.usrPci.unplugged(dev);
+    const [task] = this.process.thread.tasks;
+    if (dev.driver !== undefined && task !== undefined) {
+      // Freeing its line waits for handlers, one of which may be what pulled it out.
+      scheduler.later(() => scheduler.runNow(task, this.pciDrivers.detach(dev)));
+    }
     scheduler.settle();
   }
 

@@ -9,6 +9,8 @@ export class PciDev {
   enableCount = 0;
   /** The kernel driver that is bound to it. */
   driver: string | undefined = undefined;
+  /** The only driver that may have it, by name; empty for any that fits. */
+  driverOverride = '';
   /** The interrupt numbers of its message vectors, while there are any. */
   msiIrqs: readonly number[] = [];
 
@@ -58,6 +60,11 @@ export class PciDevs {
   get(address: string): PciDev | undefined {
     const found = this.#host.function(address);
     return found === undefined ? undefined : this.of(found);
+  }
+
+  /** The function that sysfs calls so. */
+  named(name: string): PciDev | undefined {
+    return this.all().find((each) => each.function.address.toString() === name);
   }
 
   /** By ascending address. */

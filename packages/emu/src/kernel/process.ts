@@ -1,6 +1,6 @@
 import { EINVAL, ENOMEM, EPERM, ESRCH, type MmioRegion, type UserProcess, type VirtualAddress } from '@usrdrv/core';
 import { FdTable, type Rlimits } from './fd-table.ts';
-import type { File } from './file.ts';
+import type { File, FileOwner } from './file.ts';
 import type { EmulatedKernel } from './kernel.ts';
 import type { MmStruct } from './mm.ts';
 import { NSIG, Signals } from './signals.ts';
@@ -29,7 +29,7 @@ export interface ProcessParts {
 }
 
 /** A process: an address space, descriptors, credentials, and the threads that use them. */
-export class Process implements UserProcess {
+export class Process implements UserProcess, FileOwner {
   readonly kernel: EmulatedKernel;
   readonly pid: number;
   readonly comm: string;
@@ -96,6 +96,11 @@ export class Process implements UserProcess {
       this.kernel.machine.scheduler.settle();
     }
     return 0;
+  }
+
+  /** send_sigio(), in an interrupt: the process hears of it when that is over. */
+  signal(signum: number): void {
+    this.kernel.machine.scheduler.later(() => this.kill(signum));
   }
 
   /** Runs the handlers of what waits for a task on its way back to user space. Whether the call restarts (P4). */

@@ -19,6 +19,8 @@ export const ERESTARTNOHAND = 514;
 export class Scheduler {
   #depth = 0;
   readonly #runnable: Task[] = [];
+  /** What interrupts left to be done when they are over. */
+  readonly #later: (() => void)[] = [];
   /** The tasks that have slept in a call which that signal would call off. */
   readonly #heardBy = new WeakMap<AbortSignal, Set<Task>>();
   /** Who drives the calls one step at a time, where this scheduler is not to. */
@@ -51,7 +53,7 @@ export class Scheduler {
       if (result !== undefined) this.over(task, call, result);
     }
     if (result === undefined) return this.#sleep(inFlight);
-    if (this.cpus.requests > 0 || this.#runnable.length > 0) this.settle();
+    if (this.cpus.requests > 0 || this.#runnable.length > 0 || this.#later.length > 0) this.settle();
     return result;
   }
 
@@ -84,6 +86,11 @@ export class Scheduler {
     }
   }
 
+  /** Has something done when whoever is running now has finished: what an interrupt handler must not do itself. */
+  later(run: () => void): void {
+    this.#later.push(run);
+  }
+
   /** A task was woken. */
   enqueue(task: Task): void {
     this.#runnable.push(task);
@@ -97,8 +104,10 @@ export class Scheduler {
       for (;;) {
         if (this.cpus.requests > 0) this.#takeInterrupts();
         const task = this.#runnable.shift();
-        if (task === undefined) break;
-        task.sleeper?.resume();
+        const late = task === undefined ? this.#later.shift() : undefined;
+        if (task === undefined && late === undefined) break;
+        task?.sleeper?.resume();
+        late?.();
       }
     } finally {
       this.#depth--;

@@ -10,7 +10,9 @@ import {
   type EpollEvent,
   ESRCH,
   F_GETFL,
+  F_GETOWN,
   F_SETFL,
+  F_SETOWN,
   type FdSets,
   type Interruptible,
   MAP_ANONYMOUS,
@@ -28,6 +30,7 @@ import {
   type VirtualAddress,
 } from '@usrdrv/core';
 import { EventPoll, isEvent } from './epoll.ts';
+import { FASYNC } from './fasync.ts';
 import type { File } from './file.ts';
 import { nanoseconds, poll, pollRequests } from './poll.ts';
 import type { Process } from './process.ts';
@@ -39,7 +42,7 @@ import { TaskPool } from './task-pool.ts';
 
 const INT_MAX = 0x7fff_ffff;
 /** The flags that F_SETFL can change: O_APPEND, O_NONBLOCK, O_DIRECT, O_NOATIME, FASYNC. */
-const SETFL_MASK = 0o2000 | O_NONBLOCK | 0o40000 | 0o1000000 | 0o20000;
+const SETFL_MASK = 0o2000 | O_NONBLOCK | 0o40000 | 0o1000000 | FASYNC;
 const EP_MAX_EVENTS = Math.floor(INT_MAX / 12);
 
 /**
@@ -80,8 +83,20 @@ export class Thread implements UserThread {
     const file = this.process.files.get(fd);
     if (file === undefined) return -EBADF;
     if (cmd === F_GETFL) return file.flags & ~O_CLOEXEC;
-    if (cmd !== F_SETFL || !Number.isInteger(arg)) return -EINVAL;
+    if (cmd === F_GETOWN) return file.owner?.pid ?? 0;
+    if (!Number.isInteger(arg)) return -EINVAL;
+    if (cmd === F_SETOWN) return this.#setOwner(file, arg);
+    if (cmd !== F_SETFL) return -EINVAL;
+    if (((arg ^ file.flags) & FASYNC) !== 0) file.ops.fasync?.(file, (arg & FASYNC) !== 0);
     file.flags = (file.flags & ~SETFL_MASK) | (arg & SETFL_MASK);
+    return 0;
+  }
+
+  /** f_setown(): a process by its number, 0 for nobody. Groups (numbers below 0) are not modelled. */
+  #setOwner(file: File, pid: number): number {
+    const owner = [...this.process.kernel.processes].find((each) => each.pid === pid);
+    if (owner === undefined && pid !== 0) return -ESRCH;
+    file.owner = owner;
     return 0;
   }
 

@@ -15,9 +15,12 @@ import { PCI_BASE_ADDRESS_MEM_PREFETCH, PCI_BASE_ADDRESS_MEM_TYPE_64 } from '../
 import { type DirectoryEntry, S_IFREG } from './dentry.ts';
 import { defaultLlseek, type File, type FileOperations } from './file.ts';
 import type { PciDev, PciDevs } from './pci-dev.ts';
+import type { PciDrivers } from './pci-driver.ts';
+import { resourceFile } from './pci-mmap.ts';
 import type { Steps } from './step.ts';
 import type { Task } from './task.ts';
 import { TextInode } from './text-file.ts';
+import type { UioClass } from './uio-class.ts';
 import type { FileSystem, Inode } from './vfs.ts';
 
 const DEVICES = '/sys/bus/pci/devices/';
@@ -29,27 +32,46 @@ const HEADER_SIZE = 64;
 export class SysFs implements FileSystem {
   readonly mountPoint = 'sys';
   readonly #devs: PciDevs;
+  readonly #drivers: PciDrivers;
+  readonly #classes: readonly UioClass[];
 
-  constructor(devs: PciDevs) {
+  /** @param classes what /sys/class shows */
+  constructor(devs: PciDevs, drivers: PciDrivers, classes: readonly UioClass[]) {
     this.#devs = devs;
+    this.#drivers = drivers;
+    this.#classes = classes;
   }
 
   lookup(path: string): Inode | undefined {
     if (!path.startsWith(DEVICES)) return undefined;
     const [address = '', name = '', ...rest] = path.slice(DEVICES.length).split('/');
     if (rest.length > 0) return undefined;
-    const dev = this.#devs.all().find((each) => each.function.address.toString() === address);
+    const dev = this.#devs.named(address);
     return dev === undefined ? undefined : attribute(dev, name);
   }
 
   *entries(): Iterable<DirectoryEntry> {
     const devices = (): Iterable<DirectoryEntry> => this.#devices();
-    const pci = (): Iterable<DirectoryEntry> => [{ name: 'devices', child: devices }];
+    const pci = (): Iterable<DirectoryEntry> => [
+      { name: 'devices', child: devices },
+      { name: 'drivers', child: () => this.#drivers.entries() },
+    ];
     yield { name: 'bus', child: () => [{ name: 'pci', child: pci }] };
+    yield {
+      name: 'class',
+      child: () => this.#classes.map((each) => ({ name: each.name, child: () => each.entries() })),
+    };
   }
 
   *#devices(): Iterable<DirectoryEntry> {
-    for (const dev of this.#devs.all()) yield { name: `${dev.function.address}`, child: () => attributes(dev) };
+    for (const dev of this.#devs.all()) yield { name: `${dev.function.address}`, child: () => this.#device(dev) };
+  }
+
+  /** A function's directory: what it is, and the class device that its driver made of it. */
+  *#device(dev: PciDev): Iterable<DirectoryEntry> {
+    yield* attributes(dev);
+    const classDevice = this.#drivers.named(dev.driver ?? '')?.classDevice(dev);
+    if (classDevice !== undefined) yield classDevice;
   }
 }
 
@@ -58,12 +80,14 @@ const attributeNames = [
   'class',
   'config',
   'device',
+  'driver_override',
   'enable',
   'irq',
   'resource',
   'revision',
   'subsystem_device',
   'subsystem_vendor',
+  'uevent',
   'vendor',
 ];
 
@@ -106,9 +130,33 @@ function attribute(dev: PciDev, name: string): Inode | undefined {
       );
     case 'config':
       return new ConfigInode(dev);
+    case 'driver_override':
+      return new TextInode(
+        0o644,
+        () => `${dev.driverOverride || '(null)'}\n`,
+        (_task, text) => {
+          dev.driverOverride = text.trim();
+          return 0;
+        },
+      );
+    case 'uevent':
+      return new TextInode(0o444, () => showUevent(dev));
     default:
-      return undefined;
+      return resourceFile(dev, name);
   }
+}
+
+/** What user space is told of the function: among it the driver that has it. */
+function showUevent({ driver, function: from }: PciDev): string {
+  const id = (offset: number): string => from.configRead(offset, 2).toString(16).padStart(4, '0').toUpperCase();
+  const lines = [
+    `PCI_CLASS=${(from.configRead(PCI_CLASS_REVISION, 4) >>> 8).toString(16).toUpperCase()}`,
+    `PCI_ID=${id(PCI_VENDOR_ID)}:${id(PCI_DEVICE_ID)}`,
+    `PCI_SUBSYS_ID=${id(PCI_SUBSYSTEM_VENDOR_ID)}:${id(PCI_SUBSYSTEM_ID)}`,
+    `PCI_SLOT_NAME=${from.address}`,
+  ];
+  if (driver !== undefined) lines.unshift(`DRIVER=${driver}`);
+  return `${lines.join('\n')}\n`;
 }
 
 function hex(value: () => number, digits: number): Inode {

@@ -5,18 +5,21 @@ import type { Steps } from './step.ts';
 import type { Task } from './task.ts';
 import type { Inode } from './vfs.ts';
 
+/** Takes what is written to a file: 0 or -errno. */
+type Store = (task: Task, text: string) => number | Steps<number>;
+
 /** A file whose text the kernel makes when it is read: most of /proc and /sys. */
 export class TextInode implements Inode {
   readonly mode: number;
   readonly #text: () => string;
-  readonly #store: ((task: Task, text: string) => number) | undefined;
+  readonly #store: Store | undefined;
 
   /**
    * @param permissions 0o444
    * @param text makes the contents
    * @param store takes what is written: 0 or -errno
    */
-  constructor(permissions: number, text: () => string, store?: (task: Task, text: string) => number) {
+  constructor(permissions: number, text: () => string, store?: Store) {
     this.mode = S_IFREG | permissions;
     this.#text = text;
     this.#store = store;
@@ -33,10 +36,10 @@ export class TextInode implements Inode {
 
 class TextFile implements FileOperations {
   readonly #show: () => Uint8Array;
-  readonly #store: ((task: Task, text: string) => number) | undefined;
+  readonly #store: Store | undefined;
   #text: Uint8Array | undefined = undefined;
 
-  constructor(show: () => Uint8Array, store: ((task: Task, text: string) => number) | undefined) {
+  constructor(show: () => Uint8Array, store: Store | undefined) {
     this.#show = show;
     this.#store = store;
   }
@@ -54,7 +57,8 @@ class TextFile implements FileOperations {
     if (this.#store === undefined) return -EINVAL;
     const bytes = task.process.mm.copyFromUser(buf, Math.min(count, PAGE_SIZE - 1));
     if (bytes === undefined) return -EFAULT;
-    const error = this.#store(task, new TextDecoder().decode(bytes));
+    const stored = this.#store(task, new TextDecoder().decode(bytes));
+    const error = typeof stored === 'number' ? stored : yield* stored;
     if (error < 0) return error;
     file.position += bytes.length;
     return bytes.length;
