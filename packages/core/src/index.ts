@@ -3,11 +3,13 @@ export * from './backend.ts';
 export * from './bars.ts';
 export * from './capabilities.ts';
 export * from './config-space.ts';
+export * from './direct-io.ts';
 export * from './dma.ts';
 export * from './driver.ts';
 export * from './errors.ts';
 export * from './irq.ts';
 export * from './mmio.ts';
+export * from './mutex.ts';
 export * from './pci.ts';
 export * from './pci-address.ts';
 export type {

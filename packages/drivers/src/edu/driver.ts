@@ -2,12 +2,14 @@ import {
   type BusAddress,
   type Clock,
   type ConsistentMemory,
+  type DirectIo,
   type DmaDirection,
   type DmaMapping,
   type Driver,
   defineDriver,
   type ErrnoCode,
   type IrqSource,
+  Mutex,
   PCI_COMMAND,
   PCI_COMMAND_MASTER,
   PCI_STATUS,
@@ -16,7 +18,7 @@ import {
   type UserMemory,
   type WaitOptions,
 } from '@usrdrv/core';
-import { Mutex } from './mutex.ts';
+import { eduDirectIo } from './direct-io.ts';
 import { BUFFER_ADDRESS, BUFFER_SIZE, DMA_DONE, DMA_MASK, EDU, eduRegisters, FACTORIAL_DONE } from './registers.ts';
 
 /**
@@ -36,6 +38,11 @@ export function eduDriver(o: EduOptions = {}): Driver<Edu> {
 export interface EduOptions {
   /** Takes interrupts by MSI; by the INTx line where left out. */
   readonly msi?: boolean;
+  /**
+   * Bytes of the device's buffer that are used, from its start: 1 to 4096, all where left out. 4095 for QEMU before 9.1, which
+   * ends with a hardware error when a transfer touches the last byte.
+   */
+  readonly bufferSize?: number;
 }
 
 /** What every operation can be given. */
@@ -50,6 +57,8 @@ export interface OperationOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 2000;
+/** What errors of {@link Edu.directIo} are called. */
+const DIRECT_IO = 'direct-io';
 /** How often a device that was stopped is asked whether it is through. */
 const RECOVERY_MS = 10;
 /** A pause after an interrupt that is not the device's. The line stays masked meanwhile: a stuck one takes no processor. */
@@ -59,6 +68,15 @@ const MAX_FACTORIAL = 12;
 const ALL_ONES = 0xffff_ffff;
 /** Received master abort and received target abort, in the status register (PCI 3.0, 6.2.3). */
 const ABORTS = 0x3000;
+
+/** What a wait for the device found. */
+interface Look {
+  /** Whether there was an interrupt, or the time was up. */
+  readonly fired: boolean;
+  /** The device's interrupt status, acknowledged. */
+  readonly status: number;
+  readonly done: boolean;
+}
 
 /** An operation that has its turn. */
 interface Turn {
@@ -83,12 +101,18 @@ interface Turn {
  * and in each case the memory that it was given is its caller's again: the device has been taken off the bus first.
  */
 export class Edu implements Disposable {
+  /**
+   * Transfers of any size between the device's buffer and user memory (S4). A position is an offset in the buffer, which goes
+   * on from its start where it ends: a longer transfer writes it over, or reads it again.
+   */
+  readonly directIo: DirectIo;
   readonly #device: PciDevice;
   readonly #clock: Clock;
   readonly #registers: ReturnType<typeof eduRegisters.bind>;
   readonly #irq: IrqSource;
   readonly #page: ConsistentMemory;
   readonly #mutex = new Mutex();
+  readonly #bufferSize: number;
   /** What the operation under way has mapped. */
   #mapping: DmaMapping | undefined;
   #interrupts = 0;
@@ -100,9 +124,15 @@ export class Edu implements Disposable {
 
   /**
    * Takes an opened device over.
+   * @throws RangeError a buffer size that is no integer from 1 to 4096
    * @throws SystemError ENODEV it is no edu of version 1; EIO it does not answer; those of `irq` and `allocConsistent`
    */
   constructor(device: PciDevice, clock: Clock, o: EduOptions = {}) {
+    const { bufferSize = BUFFER_SIZE } = o;
+    if (!Number.isInteger(bufferSize) || bufferSize < 1 || bufferSize > BUFFER_SIZE) {
+      throw new RangeError(`a buffer size is an integer from 1 to ${BUFFER_SIZE}, not ${String(bufferSize)}`);
+    }
+    this.#bufferSize = bufferSize;
     this.#device = device;
     this.#clock = clock;
     this.#registers = eduRegisters.bind(device.bar(0));
@@ -113,6 +143,21 @@ export class Edu implements Disposable {
     if (this.#busy()) this.#stop();
     this.#irq = o.msi ? device.irq(0) : device.irq();
     this.#page = device.dma.allocConsistent(BUFFER_SIZE);
+    this.directIo = eduDirectIo({
+      name: `${device.address}`,
+      clock,
+      dma: device.dma,
+      mutex: this.#mutex,
+      bufferSize,
+      ready: ({ timeoutMs, signal }) => this.#ready(this.#turn(DIRECT_IO, timeoutMs, signal)),
+      begin: (direction, address, length, offset) => this.#begin(direction, address, length, offset, DIRECT_IO),
+      finished: async (o) => {
+        const { done } = await this.#interrupt(DMA_DONE, o);
+        if (done) this.#checkTransferred(DIRECT_IO);
+        return done;
+      },
+      stop: () => this.#stop(),
+    });
   }
 
   /** Interrupts taken since the driver took the device over. */
@@ -138,12 +183,12 @@ export class Edu implements Disposable {
 
   /**
    * Copies bytes into the device's buffer, through the driver's page of consistent memory.
-   * @param offset in the buffer; with the bytes it ends at 4096 at most
+   * @param offset in the buffer; with the bytes it ends where the buffer does
    * @param bytes taken when the operation's turn comes: not to be changed before the promise settles
    */
   async write(offset: number, bytes: Uint8Array, o?: OperationOptions): Promise<void> {
     if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes is a Uint8Array');
-    checkRange(offset, bytes.length);
+    this.#checkRange(offset, bytes.length);
     await this.#operate('write', o, (turn) => {
       this.#page.bytes.set(bytes);
       return this.#transfer('toDevice', this.#page.busAddress, bytes.length, offset, turn);
@@ -152,10 +197,10 @@ export class Edu implements Disposable {
 
   /**
    * Copies bytes out of the device's buffer, through the driver's page of consistent memory.
-   * @param offset in the buffer; with the length it ends at 4096 at most
+   * @param offset in the buffer; with the length it ends where the buffer does
    */
   async read(offset: number, length: number, o?: OperationOptions): Promise<Uint8Array> {
-    checkRange(offset, length);
+    this.#checkRange(offset, length);
     return this.#operate('read', o, async (turn) => {
       // What was written before must not pass for what came back.
       this.#page.bytes.fill(0, 0, length);
@@ -166,17 +211,17 @@ export class Edu implements Disposable {
 
   /**
    * Has the device fetch memory into its buffer by itself: a streaming mapping, which the processor does not copy.
-   * @param offset in the buffer; with the memory's length it ends at 4096 at most
+   * @param offset in the buffer; with the memory's length it ends where the buffer does
    * @param memory the device's until the promise settles (M2)
    */
   async copyToDevice(offset: number, memory: UserMemory, o?: OperationOptions): Promise<void> {
-    checkRange(offset, lengthOf(memory));
+    this.#checkRange(offset, lengthOf(memory));
     await this.#operate('copyToDevice', o, (turn) => this.#stream('to-device', memory, offset, turn));
   }
 
   /** Has the device fill memory from its buffer by itself; see {@link copyToDevice}. */
   async copyFromDevice(offset: number, memory: UserMemory, o?: OperationOptions): Promise<void> {
-    checkRange(offset, lengthOf(memory));
+    this.#checkRange(offset, lengthOf(memory));
     await this.#operate('copyFromDevice', o, (turn) => this.#stream('from-device', memory, offset, turn));
   }
 
@@ -191,6 +236,7 @@ export class Edu implements Disposable {
       // A device that was pulled out is quiet.
       if (!isGone(error)) throw error;
     } finally {
+      this.directIo.close();
       this.#mapping?.unmap();
       this.#irq.close();
       this.#page.free();
@@ -210,11 +256,8 @@ export class Edu implements Disposable {
     if (this.#removed) throw this.#error('EBADF', name, 'the driver has been removed');
     await this.#mutex.lock(signal);
     try {
-      this.#checkBound(name);
-      if (this.#lost) throw this.#error('ENODEV', name, 'the device was lost');
-      const deadline = this.#clock.now() + BigInt(Math.ceil(timeoutMs * 1e6));
-      const turn: Turn = { name, deadline, wait: signal === undefined ? {} : { signal } };
-      if (this.#stopped) await this.#restart(turn);
+      const turn = this.#turn(name, timeoutMs, signal);
+      await this.#ready(turn);
       return await run(turn);
     } catch (error) {
       // Whatever it ran into when the driver was removed meanwhile.
@@ -223,6 +266,18 @@ export class Edu implements Disposable {
     } finally {
       this.#mutex.unlock();
     }
+  }
+
+  #turn(name: string, timeoutMs: number, signal: AbortSignal | undefined): Turn {
+    const deadline = this.#clock.now() + BigInt(Math.ceil(timeoutMs * 1e6));
+    return { name, deadline, wait: signal === undefined ? {} : { signal } };
+  }
+
+  /** The device is there, and on the bus. */
+  async #ready(turn: Turn): Promise<void> {
+    this.#checkBound(turn.name);
+    if (this.#lost) throw this.#error('ENODEV', turn.name, 'the device was lost');
+    if (this.#stopped) await this.#restart(turn);
   }
 
   /** The life of a streaming mapping: map, transfer each segment, unmap. */
@@ -250,35 +305,55 @@ export class Edu implements Disposable {
     turn: Turn,
   ): Promise<void> {
     if (length === 0) return;
-    this.#checkBound(turn.name);
+    this.#begin(direction, address, length, offset, turn.name);
+    await this.#completion(DMA_DONE, turn);
+    this.#checkTransferred(turn.name);
+  }
+
+  #begin(
+    direction: 'toDevice' | 'fromDevice',
+    address: BusAddress,
+    length: number,
+    offset: number,
+    operation: string,
+  ): void {
+    this.#checkBound(operation);
     const last = address + BigInt(length) - 1n;
-    if (last > DMA_MASK) throw this.#error('EIO', turn.name, `bus address 0x${last.toString(16)} is beyond 28 bits`);
+    if (last > DMA_MASK) throw this.#error('EIO', operation, `bus address 0x${last.toString(16)} is beyond 28 bits`);
     const { dmaSource, dmaDestination, dmaCount, dmaCommand } = this.#registers;
     const buffer = BigInt(BUFFER_ADDRESS + offset);
     dmaSource.write(direction === 'toDevice' ? address : buffer);
     dmaDestination.write(direction === 'toDevice' ? buffer : address);
     dmaCount.write(length);
     dmaCommand.write({ run: true, direction, interruptWhenDone: true });
-    await this.#completion(DMA_DONE, turn);
-    if (this.#refused()) throw this.#error('EIO', turn.name, 'the bus refused the device access to memory');
+  }
+
+  #checkTransferred(operation: string): void {
+    if (this.#refused()) throw this.#error('EIO', operation, 'the bus refused the device access to memory');
   }
 
   /**
    * The life of an interrupt on this side of the kernel: wait, which unmasks the line; take the count; ask the device what
    * it is for; acknowledge; and only then wait again (P5).
-   * @param done the bit of the interrupt status that says so
+   * @param bit the bit of the interrupt status that says that it is done
    */
-  async #completion(done: number, turn: Turn): Promise<void> {
+  async #interrupt(bit: number, o: WaitOptions & { readonly timeoutMs: number }): Promise<Look> {
     const { interruptStatus, interruptAcknowledge } = this.#registers;
+    const fired = await this.#irq.poll(o);
+    if (fired) this.#interrupts += this.#irq.tryRead() ?? 0;
+    // Also where none came: an interrupt that got lost is no stall.
+    const status = this.#present(interruptStatus.read());
+    if (status !== 0) interruptAcknowledge.write(status);
+    // While the device is busy, it meant something that was called off before.
+    return { fired, status, done: (status & bit) !== 0 && !this.#busy() };
+  }
+
+  /** Waits until the device is done, with interrupts that are for something else in between. */
+  async #completion(bit: number, turn: Turn): Promise<void> {
     try {
       for (;;) {
-        const fired = await this.#irq.poll({ timeoutMs: this.#msLeft(turn), ...turn.wait });
-        if (fired) this.#interrupts += this.#irq.tryRead() ?? 0;
-        const status = this.#present(interruptStatus.read());
-        if (status !== 0) interruptAcknowledge.write(status);
-        // While the device is busy, it meant something that was called off before.
-        if ((status & done) !== 0 && !this.#busy()) return;
-        // The status came first: an interrupt that got lost is no stall.
+        const { fired, status, done } = await this.#interrupt(bit, { timeoutMs: this.#msLeft(turn), ...turn.wait });
+        if (done) return;
         if (!fired) throw this.#error('ETIMEDOUT', turn.name, 'the device stalled');
         if (status === 0) await this.#clock.sleep(SPURIOUS_MS, turn.wait);
       }
@@ -363,6 +438,14 @@ export class Edu implements Disposable {
     if (this.#removed) throw this.#error('ECANCELED', operation, 'the driver was removed');
   }
 
+  /** @throws RangeError unless the range is inside the device's buffer, which it does not check itself */
+  #checkRange(offset: number, length: number): void {
+    const size = this.#bufferSize;
+    if (!Number.isInteger(offset) || !Number.isInteger(length) || offset < 0 || length < 0 || offset + length > size) {
+      throw new RangeError(`${length} bytes at ${offset} are not inside the device's buffer of ${size}`);
+    }
+  }
+
   #msLeft({ deadline }: Turn): number {
     const left = deadline - this.#clock.now();
     return left > 0n ? Number(left) / 1e6 : 0;
@@ -377,19 +460,6 @@ export class Edu implements Disposable {
 function lengthOf(memory: UserMemory): number {
   if (!(memory?.bytes instanceof Uint8Array)) throw new TypeError('memory is what allocUser gave');
   return memory.bytes.length;
-}
-
-/** @throws RangeError unless the range is inside the device's buffer, which it does not check itself */
-function checkRange(offset: number, length: number): void {
-  if (
-    !Number.isInteger(offset) ||
-    !Number.isInteger(length) ||
-    offset < 0 ||
-    length < 0 ||
-    offset + length > BUFFER_SIZE
-  ) {
-    throw new RangeError(`${length} bytes at ${offset} are not inside the device's buffer of ${BUFFER_SIZE}`);
-  }
 }
 
 function isGone(error: unknown): boolean {
