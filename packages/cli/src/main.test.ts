@@ -66,6 +66,10 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
     [['irq', '16', '--count', '1e3']],
     [['explore', '--scenario', 'nosuch']],
     [['replay', 'emu1:x:y:z']],
+    [['bind']],
+    [['bind', '0000:00:04']],
+    [['bind', '0000:00:04.0', '--to', 'nvme']],
+    [['unbind', '0000:00:04.0', '0000:00:05.0']],
     [['replay', 'emu1:usrdrv-6.1:nosuch:0']],
   ])('called wrongly (%j) it says how on stderr and exits 2', async (args) => {
     const { code, stdout, stderr } = await usrdrv(args);
@@ -80,6 +84,8 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
     [['demo', 'edu', '--input', tmpdir()], 'EISDIR', tmpdir()],
     [['demo', 'edu', '--kernel', 'chubb-2.6.11', '--msi'], 'ENOSYS', '0000:00:04.0'],
     [['irq', '500'], 'ENOENT', '/proc/irq/500/irq'],
+    [['bind', 'fffe:ff:1f.7'], 'ENOENT', 'fffe:ff:1f.7'],
+    [['unbind', 'fffe:ff:1f.7', '--json'], 'ENOENT', 'fffe:ff:1f.7'],
   ])('%j fails with one line that says what was wrong, and exits 1', async (args, code, what) => {
     const ended = await usrdrv(args);
     expect(ended.code).toBe(1);
@@ -136,6 +142,18 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
       '0.150 s  irq 16  +1  total 3',
     ]);
     expect(stdout).toMatch(/^\/proc\/interrupts: 16: .*3/m);
+  });
+
+  test('doctor says of each thing whether it is there, and --json says the same', async () => {
+    const [text, json] = await Promise.all([usrdrv(['doctor']), usrdrv(['doctor', '--json'])]);
+    const { checks }: { checks: { id: string; state: string; found: string }[] } = JSON.parse(json.stdout);
+    expect(checks.length).toBeGreaterThan(10);
+    for (const { id, state, found } of checks) {
+      expect(['ok', 'missing', 'not known']).toContain(state);
+      expect(text.stdout).toContain(`${state.padEnd(9)}  ${id}`);
+      expect(text.stdout).toContain(found);
+    }
+    expect(text.code).toBe(json.code);
   });
 
   test('a reader who has read enough ends it quietly', async () => {

@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
+import { PciAddress } from '@usrdrv/core';
 import { parseToken, scenarioNamed } from '@usrdrv/emu';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, KERNELS, openHost } from './backends.ts';
+import { TARGETS } from './bind/bind.ts';
+import { bindCommand, unbindCommand } from './bind/command.ts';
 import { conformance } from './conformance.ts';
 import { demoEdu } from './demo-edu.ts';
+import { doctorCommand } from './doctor/command.ts';
 import { exploreCommand, replayCommand, type Shard, STRATEGIES } from './explore.ts';
 import { watchIrq } from './irq.ts';
 import { lspci } from './lspci.ts';
@@ -93,6 +97,35 @@ program
     process.exitCode = mergeCommand(files);
   });
 
+program
+  .command('doctor')
+  .description('what this machine has for user-mode drivers, and what to do about the rest')
+  .option('--json', 'print a JSON object')
+  .action(async (o) => {
+    process.exitCode = await doctorCommand(o);
+  });
+
+program
+  .command('bind')
+  .description('give PCI functions of this machine to a driver that hands them to programs')
+  .argument('<addresses...>', 'which ones: 0000:00:04.0; those that share an IOMMU group at once', addresses)
+  .addOption(new Option('--to <driver>', 'which driver').choices(TARGETS))
+  .option('--dry-run', 'print what would be written where, and write nothing')
+  .option('--json', 'print a JSON array with an object for each function')
+  .action((which, o) => {
+    process.exitCode = bindCommand(which, o);
+  });
+
+program
+  .command('unbind')
+  .description('give a PCI function back to the driver that it had before bind')
+  .argument('<address>', 'which one', known(PciAddress.parse))
+  .option('--dry-run', 'print what would be written where, and write nothing')
+  .option('--json', 'print a JSON array with an object')
+  .action((address, o) => {
+    process.exitCode = unbindCommand(address, o);
+  });
+
 /** The options that every command has. */
 function on(command: Command): Command {
   return command
@@ -122,6 +155,10 @@ function known(find: (text: string) => unknown, besides?: string): (text: string
     }
     return text;
   };
+}
+
+function addresses(text: string, before: readonly string[] = []): string[] {
+  return [...before, known(PciAddress.parse)(text)];
 }
 
 function tokenOfScenario(text: string): unknown {
