@@ -1,3 +1,13 @@
 export { type KernelInterface, kernelInterface } from './kernel-interface.ts';
 export { LinuxKernel } from './linux-kernel.ts';
+export {
+  type ChosenBackend,
+  type NativeBackendName,
+  NoBackend,
+  type OpenBackendOptions,
+  openBackend,
+  type PassedOver,
+  surveyBackends,
+} from './open-backend.ts';
+export type { Shortfall } from './shortfall.ts';
 export { usrdrvBackend } from './usrdrv-backend.ts';

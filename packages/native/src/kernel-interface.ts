@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { FileView } from '@usrdrv/core';
 
 /**
@@ -16,16 +17,17 @@ const IRQ_FILE = /^\/proc\/irq\/(0|[1-9]\d*)\/irq$/;
 /**
  * Finds out what this kernel has. The files are asked, never the system calls: on a kernel without the patch their numbers
  * belong to other calls.
+ * @param root the folder that has the machine's /proc and /dev
  */
-export function kernelInterface(): KernelInterface {
-  if (existsSync(CONTROL_DEVICE)) return 'module';
+export function kernelInterface(root = '/'): KernelInterface {
+  if (existsSync(join(root, CONTROL_DEVICE))) return 'module';
   // Every line has the file, and line 0 is there on every PC.
-  return lines().some((line) => existsSync(`${PROC_IRQ}/${line}/irq`)) ? 'system-calls' : 'none';
+  return lines(root).some((line) => existsSync(join(root, PROC_IRQ, line, 'irq'))) ? 'system-calls' : 'none';
 }
 
-function lines(): string[] {
+function lines(root: string): string[] {
   try {
-    return readdirSync(PROC_IRQ).filter((name) => /^\d+$/.test(name));
+    return readdirSync(join(root, PROC_IRQ)).filter((name) => /^\d+$/.test(name));
   } catch {
     // No procfs: no interface either.
     return [];
