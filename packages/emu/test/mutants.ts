@@ -15,13 +15,13 @@ const MASK = 'this.core.disableNosync(irq);\n      this.masked = true;';
 const WAKE = 'this.wait.wakeUp(READABLE);\n    return IRQ_HANDLED;';
 const TAKE = 'const pending = this.count;\n      this.count = 0;';
 const ARM = 'this.masked = false;\n      this.core.enable(this.desc.irq);';
-const SLEEP_ARM = 'const ready = this.#arm(task.cpu);\n      yield LOOK;\n      const interrupted';
-const QUEUE = 'this.wait.add(entry);\n      task.state = TASK_INTERRUPTIBLE;\n      yield ARM;';
+const SLEEP_ARM = 'const ready = this.#arm(task.cpu);\n      if (task.cpu.stops) yield LOOK;\n      const interrupted';
+const QUEUE = 'this.wait.add(entry);\n      task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stops) yield ARM;';
 
-const POLL_LOOKS = `yield ARM;
+const POLL_LOOKS = `if (task.cpu.stops) yield ARM;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
     const ready = this.#arm(task.cpu);
-    yield LOOK;
+    if (task.cpu.stops) yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;`;
 
 export const MUTANTS: readonly Mutant[] = [
@@ -35,14 +35,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'the handler wakes, then counts',
     file: FILE,
-    from: 'yield HANDLER_COUNT;\n    this.count++;',
-    to: 'this.wait.wakeUp(READABLE);\n    this.#lock.release(cpu);\n    yield HANDLER_COUNT;\n    this.count++;\n    return IRQ_HANDLED;',
+    from: 'if (cpu.stops) yield HANDLER_COUNT;\n    this.count++;',
+    to: 'this.wait.wakeUp(READABLE);\n    this.#lock.release(cpu);\n    if (cpu.stops) yield HANDLER_COUNT;\n    this.count++;\n    return IRQ_HANDLED;',
   },
   {
     what: 'the handler keeps the lock',
     file: FILE,
-    from: 'this.#lock.release(cpu);\n    yield HANDLER_WAKE;',
-    to: 'yield HANDLER_WAKE;',
+    from: 'this.#lock.release(cpu);\n    if (cpu.stops) yield HANDLER_WAKE;',
+    to: 'if (cpu.stops) yield HANDLER_WAKE;',
   },
   {
     what: 'the handler wakes for something else',
@@ -67,8 +67,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'read subtracts after it has copied, as in 2005',
     file: FILE,
-    from: 'yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {',
-    to: 'this.count += pending;\n        yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {\n          this.count -= pending;',
+    from: 'if (task.cpu.stops) yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {',
+    to: 'this.count += pending;\n        if (task.cpu.stops) yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {\n          this.count -= pending;',
   },
   { what: 'read does not put back what it could not copy', file: FILE, from: 'this.count += pending;', to: '' },
   { what: 'read puts back twice', file: FILE, from: 'this.count += pending;', to: 'this.count += 2 * pending;' },
@@ -82,19 +82,19 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'read does not arm before it sleeps',
     file: FILE,
     from: SLEEP_ARM,
-    to: 'this.#lock.release(task.cpu);\n      const ready = false;\n      yield LOOK;\n      const interrupted',
+    to: 'this.#lock.release(task.cpu);\n      const ready = false;\n      if (task.cpu.stops) yield LOOK;\n      const interrupted',
   },
   {
     what: 'read queues after it has armed',
     file: FILE,
     from: QUEUE,
-    to: 'yield ARM;\n      task.state = TASK_INTERRUPTIBLE;',
+    to: 'if (task.cpu.stops) yield ARM;\n      task.state = TASK_INTERRUPTIBLE;',
   },
   {
     what: 'read does not go to sleep',
     file: FILE,
-    from: 'task.state = TASK_INTERRUPTIBLE;\n      yield ARM;',
-    to: 'yield ARM;',
+    from: 'task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stops) yield ARM;',
+    to: 'if (task.cpu.stops) yield ARM;',
   },
   {
     what: 'read sleeps although a signal waits',
@@ -125,8 +125,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'a non-blocking read does not arm',
     file: FILE,
-    from: 'const ready = this.#arm(task.cpu);\n        yield LOOK;',
-    to: 'this.#lock.release(task.cpu);\n        const ready = false;\n        yield LOOK;',
+    from: 'const ready = this.#arm(task.cpu);\n        if (task.cpu.stops) yield LOOK;',
+    to: 'this.#lock.release(task.cpu);\n        const ready = false;\n        if (task.cpu.stops) yield LOOK;',
   },
   {
     what: 'a non-blocking read does not look again',
@@ -138,14 +138,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'poll does not arm',
     file: FILE,
-    from: 'const ready = this.#arm(task.cpu);\n    yield LOOK;',
-    to: 'this.#lock.release(task.cpu);\n    const ready = false;\n    yield LOOK;',
+    from: 'const ready = this.#arm(task.cpu);\n    if (task.cpu.stops) yield LOOK;',
+    to: 'this.#lock.release(task.cpu);\n    const ready = false;\n    if (task.cpu.stops) yield LOOK;',
   },
   {
     what: 'poll registers last',
     file: FILE,
     from: `table?.wait(this.wait);\n    ${POLL_LOOKS}\n    return ready || this.count > 0 ? READABLE : 0;`,
-    to: `${POLL_LOOKS}\n    const mask = ready || this.count > 0 ? READABLE : 0;\n    yield POLL_WAIT;\n    table?.wait(this.wait);\n    return mask;`,
+    to: `${POLL_LOOKS}\n    const mask = ready || this.count > 0 ? READABLE : 0;\n    if (task.cpu.stops) yield POLL_WAIT;\n    table?.wait(this.wait);\n    return mask;`,
   },
   { what: 'arming does not look at the count', file: FILE, from: 'if (!ready && this.masked)', to: 'if (this.masked)' },
   { what: 'arming enables what is not masked', file: FILE, from: 'if (!ready && this.masked)', to: 'if (!ready)' },
@@ -196,14 +196,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'no end of interrupt for a level line',
     file: CORE,
-    from: 'if (!pic) desc.chip.eoi(desc.irq);',
-    to: 'if (!pic) void 0;',
+    from: 'if (!isPic(desc.chip)) desc.chip.eoi(desc.irq);',
+    to: 'if (!isPic(desc.chip)) void 0;',
   },
   {
     what: 'a flow never ends',
     file: CORE,
-    from: 'desc.status &= ~IRQ_INPROGRESS;\n  }\n\n  #count',
-    to: '}\n\n  #count',
+    from: 'desc.status &= ~IRQ_INPROGRESS;\n    if (!desc.level)',
+    to: 'if (!desc.level)',
   },
   {
     what: 'only the first waiter is woken',

@@ -2,6 +2,7 @@ import { EBUSY, EINVAL, ENOMEM, ENOSYS } from '@usrdrv/core';
 import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import {
+  handleIrqEvent,
   hasHandler,
   IRQ_DISABLED,
   IRQ_INPROGRESS,
@@ -11,9 +12,10 @@ import {
   IRQF_SHARED,
   type IrqCore,
   IrqDesc,
+  type IrqFlow,
   type IrqRequest,
+  type IrqReturn,
   noteInterrupt,
-  runActions,
 } from './irq-desc.ts';
 import { CPU_RELAX, type Steps, step } from './step.ts';
 
@@ -27,8 +29,10 @@ const I5_RAN = step('I5.ran');
  * The interrupt core of Linux 2.6.11 (I1 to I8). What happens under the descriptor's lock there is one step here, so the
  * lock itself does not appear.
  */
-export class IrqCore2611 implements IrqCore {
+export class IrqCore2611 implements IrqCore, IrqFlow {
   readonly warnings: string[] = [];
+  readonly run = I5_RUN;
+  readonly ran = I5_RAN;
   readonly #descs: IrqDesc[];
 
   constructor(
@@ -119,25 +123,23 @@ export class IrqCore2611 implements IrqCore {
     ack(desc);
     desc.status = (desc.status & ~(IRQ_REPLAY | IRQ_WAITING)) | IRQ_PENDING;
     if ((desc.status & (IRQ_DISABLED | IRQ_INPROGRESS)) === 0 && desc.actions.length > 0) {
-      desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
-      return this.#run(cpu, desc);
+      return handleIrqEvent(this, cpu, desc);
     }
     end(desc);
     return undefined;
   }
 
-  *#run(cpu: Cpu, desc: IrqDesc): Steps<void> {
-    for (;;) {
-      yield I5_RUN;
-      const result = yield* runActions(desc, cpu);
-      yield I5_RAN;
-      if (noteInterrupt(desc, result)) this.#disableSpurious(desc);
-      // I5: whether the line was disabled meanwhile is not looked at (D6).
-      if ((desc.status & IRQ_PENDING) === 0) break;
-      desc.status &= ~IRQ_PENDING;
-    }
+  start(desc: IrqDesc): void {
+    desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
+  }
+
+  end(desc: IrqDesc, result: IrqReturn): boolean {
+    if (noteInterrupt(desc, result)) this.#disableSpurious(desc);
+    // I5: whether the line was disabled meanwhile is not looked at (D6).
+    if ((desc.status & IRQ_PENDING) !== 0) return true;
     desc.status &= ~IRQ_INPROGRESS;
     end(desc);
+    return false;
   }
 
   forgetEdge(irq: number): void {

@@ -3,6 +3,7 @@ import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import type { MsiController } from '../machine/msi.ts';
 import {
+  handleIrqEvent,
   hasHandler,
   IRQ_DISABLED,
   IRQ_INPROGRESS,
@@ -12,10 +13,10 @@ import {
   IRQF_SHARED,
   type IrqCore,
   IrqDesc,
+  type IrqFlow,
   type IrqRequest,
   type IrqReturn,
   noteInterrupt,
-  runActions,
 } from './irq-desc.ts';
 import { CPU_RELAX, type Steps, step } from './step.ts';
 
@@ -26,8 +27,10 @@ const HANDLE_IRQ_EVENT = step('handle_irq_event');
 const HANDLED_IRQ_EVENT = step('handle_irq_event.done');
 
 /** The interrupt core of Linux 6.1, where it differs (I9): disabling is lazy, the re-run loop looks, stale levels are dropped. */
-export class IrqCore61 implements IrqCore {
+export class IrqCore61 implements IrqCore, IrqFlow {
   readonly warnings: string[] = [];
+  readonly run = HANDLE_IRQ_EVENT;
+  readonly ran = HANDLED_IRQ_EVENT;
   readonly #descs: IrqDesc[] = [];
 
   constructor(
@@ -149,7 +152,7 @@ export class IrqCore61 implements IrqCore {
   /** handle_fasteoi_irq(), and handle_level_irq() for the 8259s, which have to be masked before their end of interrupt. */
   #level(cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
     const { chip, irq } = desc;
-    const pic = chip.name === 'XT-PIC';
+    const pic = isPic(chip);
     if (pic) {
       chip.mask(irq);
       chip.eoi(irq);
@@ -158,23 +161,13 @@ export class IrqCore61 implements IrqCore {
       desc.status &= ~(IRQ_REPLAY | IRQ_WAITING);
       if ((desc.status & IRQ_DISABLED) === 0 && desc.actions.length > 0) {
         this.#count(cpu, desc);
-        return this.#handleLevel(cpu, desc, pic);
+        return handleIrqEvent(this, cpu, desc);
       }
       desc.status |= IRQ_PENDING;
       if (!chip.isMasked(irq)) chip.mask(irq);
     }
     if (!pic) chip.eoi(irq);
     return undefined;
-  }
-
-  *#handleLevel(cpu: Cpu, desc: IrqDesc, pic: boolean): Steps<void> {
-    this.#start(desc);
-    yield HANDLE_IRQ_EVENT;
-    const result = yield* runActions(desc, cpu);
-    yield HANDLED_IRQ_EVENT;
-    this.#end(desc, result);
-    if (!pic) desc.chip.eoi(desc.irq);
-    else if ((desc.status & IRQ_DISABLED) === 0) desc.chip.unmask(desc.irq);
   }
 
   /** handle_edge_irq() */
@@ -189,26 +182,16 @@ export class IrqCore61 implements IrqCore {
     }
     this.#count(cpu, desc);
     chip.eoi(irq);
-    return this.#handleEdge(cpu, desc);
+    return handleIrqEvent(this, cpu, desc);
   }
 
-  *#handleEdge(cpu: Cpu, desc: IrqDesc): Steps<void> {
+  start(desc: IrqDesc): void {
     const { chip, irq } = desc;
-    do {
-      if ((desc.status & IRQ_PENDING) !== 0 && chip.isMasked(irq)) chip.unmask(irq);
-      this.#start(desc);
-      yield HANDLE_IRQ_EVENT;
-      const result = yield* runActions(desc, cpu);
-      yield HANDLED_IRQ_EVENT;
-      this.#end(desc, result);
-    } while ((desc.status & (IRQ_PENDING | IRQ_DISABLED)) === IRQ_PENDING);
-  }
-
-  #start(desc: IrqDesc): void {
+    if (!desc.level && (desc.status & IRQ_PENDING) !== 0 && chip.isMasked(irq)) chip.unmask(irq);
     desc.status = (desc.status & ~IRQ_PENDING) | IRQ_INPROGRESS;
   }
 
-  #end(desc: IrqDesc, result: IrqReturn): void {
+  end(desc: IrqDesc, result: IrqReturn): boolean {
     if (noteInterrupt(desc, result)) {
       this.#warn(desc.irq, `irq ${desc.irq}: nobody cared`);
       desc.depth++;
@@ -216,6 +199,10 @@ export class IrqCore61 implements IrqCore {
       desc.chip.mask(desc.irq);
     }
     desc.status &= ~IRQ_INPROGRESS;
+    if (!desc.level) return (desc.status & (IRQ_PENDING | IRQ_DISABLED)) === IRQ_PENDING;
+    if (!isPic(desc.chip)) desc.chip.eoi(desc.irq);
+    else if ((desc.status & IRQ_DISABLED) === 0) desc.chip.unmask(desc.irq);
+    return false;
   }
 
   #count(cpu: Cpu, desc: IrqDesc): void {
@@ -227,4 +214,9 @@ export class IrqCore61 implements IrqCore {
     const { trace } = this.fabric;
     if (trace.on) trace.emit('warning', irq, 'kernel', text);
   }
+}
+
+/** The 8259s have to be masked before their end of interrupt, and are unmasked after it. */
+function isPic(chip: IrqChip): boolean {
+  return chip.name === 'XT-PIC';
 }

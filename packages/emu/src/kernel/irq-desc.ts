@@ -1,6 +1,6 @@
 import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip } from '../machine/irq-chip.ts';
-import type { Steps } from './step.ts';
+import type { Step, Steps } from './step.ts';
 
 export const IRQ_NONE = 0;
 export const IRQ_HANDLED = 1;
@@ -79,7 +79,10 @@ export interface IrqCore {
   disableNosync(irq: number): void;
   /** enable_irq() (I4). */
   enable(irq: number): void;
-  /** The flow of one interrupt that a processor has taken (I5); undefined where it ends before any handler runs. */
+  /**
+   * The flow of one interrupt that a processor has taken (I5): what is left of it where somebody may want to come in between
+   * two steps, undefined where it is over.
+   */
   handle(cpu: Cpu, irq: number): Steps<void> | undefined;
   desc(irq: number): IrqDesc | undefined;
   descs(): Iterable<IrqDesc>;
@@ -109,8 +112,42 @@ export function noteInterrupt(desc: IrqDesc, result: IrqReturn): boolean {
   return tooMany;
 }
 
+/** What a flow does around the handlers of its line, and the steps before and after them. */
+export interface IrqFlow {
+  readonly run: Step;
+  readonly ran: Step;
+  start(desc: IrqDesc): void;
+  /** Whether the handlers have to run again. */
+  end(desc: IrqDesc, result: IrqReturn): boolean;
+}
+
+/** The part of a flow that has handlers run: over at once, unless somebody may want to come in between two steps. */
+export function handleIrqEvent(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
+  if (cpu.stops) return stopping(flow, cpu, desc);
+  do flow.start(desc);
+  while (flow.end(desc, straight(runActions(desc, cpu))));
+  return undefined;
+}
+
+function* stopping(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Steps<void> {
+  let result: IrqReturn;
+  do {
+    flow.start(desc);
+    yield flow.run;
+    result = yield* runActions(desc, cpu);
+    yield flow.ran;
+  } while (flow.end(desc, result));
+}
+
+function straight(steps: Steps<IrqReturn>): IrqReturn {
+  for (;;) {
+    const next = steps.next();
+    if (next.done === true) return next.value;
+  }
+}
+
 /** Runs the handlers of a line; of a shared one all of them, and it is handled where one of them says so. */
-export function runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
+function runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
   return desc.action === undefined ? runShared(desc, cpu) : desc.action.handler(cpu, desc.irq);
 }
 

@@ -49,12 +49,12 @@ export class ChubbIrqFile implements FileOperations {
   }
 
   readonly handler = function* (this: ChubbIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
-    yield H1;
+    if (cpu.stops) yield H1;
     this.core.disableNosync(irq);
-    yield H2;
+    if (cpu.stops) yield H2;
     this.count++;
     if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
-    yield H3;
+    if (cpu.stops) yield H3;
     if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
     this.wait.wakeUp(READABLE);
     return IRQ_HANDLED;
@@ -62,54 +62,54 @@ export class ChubbIrqFile implements FileOperations {
 
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
     if (length < 4) return -EINVAL;
-    yield R1;
+    if (task.cpu.stops) yield R1;
     let pending = this.count;
     if (pending === 0) {
-      yield R2A;
+      if (task.cpu.stops) yield R2A;
       if ((this.desc.status & IRQ_DISABLED) !== 0) {
-        yield R2B;
+        if (task.cpu.stops) yield R2B;
         this.core.enable(this.desc.irq);
       }
-      yield R2C;
+      if (task.cpu.stops) yield R2C;
       if ((file.flags & O_NONBLOCK) !== 0) return -EAGAIN;
       const entry = task.waiter;
       while (pending === 0) {
-        yield R3A;
+        if (task.cpu.stops) yield R3A;
         this.wait.add(entry);
         task.state = TASK_INTERRUPTIBLE;
-        yield R3B;
+        if (task.cpu.stops) yield R3B;
         pending = this.count;
         if (pending === 0) {
-          yield R3C;
+          if (task.cpu.stops) yield R3C;
           if (task.signalPending) task.state = TASK_RUNNING;
           yield SCHEDULE;
         }
-        yield R3D;
+        if (task.cpu.stops) yield R3D;
         task.state = TASK_RUNNING;
         this.wait.remove(entry);
         if (task.signalPending) return -ERESTARTSYS;
       }
     }
-    yield R4;
+    if (task.cpu.stops) yield R4;
     if (!task.process.mm.putInt32(buf, pending)) return -EFAULT;
     file.position += 4;
-    yield R6;
+    if (task.cpu.stops) yield R6;
     this.count -= pending;
     if (this.trace.on) this.trace.emit('read', this.desc.irq, `tid ${task.tid}`, `${pending}`);
     return 4;
   }
 
-  *poll(_file: File, _task: Task, table: PollTable | undefined): Steps<number> {
-    yield Q0;
+  *poll(_file: File, task: Task, table: PollTable | undefined): Steps<number> {
+    if (task.cpu.stops) yield Q0;
     if (this.count > 0) return READABLE;
-    yield Q1;
+    if (task.cpu.stops) yield Q1;
     if ((this.desc.status & IRQ_DISABLED) !== 0) {
-      yield Q2;
+      if (task.cpu.stops) yield Q2;
       this.core.enable(this.desc.irq);
     }
-    yield Q3;
+    if (task.cpu.stops) yield Q3;
     table?.wait(this.wait);
-    yield Q4;
+    if (task.cpu.stops) yield Q4;
     return this.count > 0 ? READABLE : 0;
   }
 

@@ -68,17 +68,17 @@ export class UsrdrvIrqFile implements FileOperations {
   }
 
   readonly handler = function* (this: UsrdrvIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
-    yield HANDLER_LOCK;
+    if (cpu.stops) yield HANDLER_LOCK;
     if (!this.#lock.tryAcquire(cpu)) yield* this.#lock.spin(cpu);
     if (!this.masked) {
       this.core.disableNosync(irq);
       this.masked = true;
     }
-    yield HANDLER_COUNT;
+    if (cpu.stops) yield HANDLER_COUNT;
     this.count++;
     if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
     this.#lock.release(cpu);
-    yield HANDLER_WAKE;
+    if (cpu.stops) yield HANDLER_WAKE;
     if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
     this.wait.wakeUp(READABLE);
     return IRQ_HANDLED;
@@ -87,18 +87,18 @@ export class UsrdrvIrqFile implements FileOperations {
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
     if (length < 4) return -EINVAL;
     for (;;) {
-      yield DRAIN;
+      if (task.cpu.stops) yield DRAIN;
       if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
       const pending = this.count;
       this.count = 0;
       this.#lock.release(task.cpu);
       if (pending > 0) {
-        yield COPY;
+        if (task.cpu.stops) yield COPY;
         if (task.process.mm.putInt32(buf, pending)) {
           if (this.trace.on) this.trace.emit('read', this.desc.irq, `tid ${task.tid}`, `${pending}`);
           return 4;
         }
-        yield UNDO;
+        if (task.cpu.stops) yield UNDO;
         if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
         this.count += pending;
         this.#lock.release(task.cpu);
@@ -107,25 +107,25 @@ export class UsrdrvIrqFile implements FileOperations {
       }
       if (this.removed) return -ENODEV;
       if ((file.flags & O_NONBLOCK) !== 0) {
-        yield ARM;
+        if (task.cpu.stops) yield ARM;
         if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
         const ready = this.#arm(task.cpu);
-        yield LOOK;
+        if (task.cpu.stops) yield LOOK;
         if (!ready && this.count === 0) return -EAGAIN;
         continue;
       }
       const entry = task.waiter;
-      yield PREPARE;
+      if (task.cpu.stops) yield PREPARE;
       this.wait.add(entry);
       task.state = TASK_INTERRUPTIBLE;
-      yield ARM;
+      if (task.cpu.stops) yield ARM;
       if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
       const ready = this.#arm(task.cpu);
-      yield LOOK;
+      if (task.cpu.stops) yield LOOK;
       const interrupted = task.signalPending;
       if (ready || this.count > 0 || this.removed || interrupted) task.state = TASK_RUNNING;
       yield SCHEDULE;
-      yield FINISH;
+      if (task.cpu.stops) yield FINISH;
       task.state = TASK_RUNNING;
       this.wait.remove(entry);
       if (this.count === 0 && task.signalPending) return -ERESTARTSYS;
@@ -133,12 +133,12 @@ export class UsrdrvIrqFile implements FileOperations {
   }
 
   *poll(_file: File, task: Task, table: PollTable | undefined): Steps<number> {
-    yield POLL_WAIT;
+    if (task.cpu.stops) yield POLL_WAIT;
     table?.wait(this.wait);
-    yield ARM;
+    if (task.cpu.stops) yield ARM;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
     const ready = this.#arm(task.cpu);
-    yield LOOK;
+    if (task.cpu.stops) yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;
     return ready || this.count > 0 ? READABLE : 0;
   }

@@ -34,6 +34,8 @@ export class MmStruct {
   /** Pages pinned for devices, counted against RLIMIT_MEMLOCK (pinned_vm). */
   pinnedPages = 0;
   readonly #vmas = new VmaTree();
+  #lastAddress = virtualAddress(0);
+  #lastNumber = 0;
 
   constructor(
     private readonly memory: PhysicalMemory,
@@ -143,7 +145,7 @@ export class MmStruct {
 
   /** See uaccess.ts for this and the next three. */
   accessOk(address: VirtualAddress, count: number): boolean {
-    return accessOk(Number(address), count);
+    return accessOk(this.#number(address), count);
   }
 
   copyToUser(address: VirtualAddress, bytes: Uint8Array): boolean {
@@ -155,7 +157,16 @@ export class MmStruct {
   }
 
   putInt32(address: VirtualAddress, value: number): boolean {
-    return putInt32(this.#vmas, Number(address), value);
+    return putInt32(this.#vmas, this.#number(address), value);
+  }
+
+  /** The address as a number. Who reads in a loop has one buffer, and a conversion costs as much as a call. */
+  #number(address: VirtualAddress): number {
+    if (address !== this.#lastAddress) {
+      this.#lastAddress = address;
+      this.#lastNumber = Number(address);
+    }
+    return this.#lastNumber;
   }
 
   /**

@@ -62,7 +62,12 @@ class Transfer implements SystemCall {
     }
     this.#restarted = true;
     const { file } = this;
-    return file.ops[this.direction]?.(file, task, this.buf, this.count) ?? failed(-EINVAL);
+    const { ops } = file;
+    const steps =
+      this.direction === 'read'
+        ? ops.read?.(file, task, this.buf, this.count)
+        : ops.write?.(file, task, this.buf, this.count);
+    return steps ?? failed(-EINVAL);
   }
 
   over(): void {
@@ -83,7 +88,8 @@ export function lseek(process: Process, fd: number, offset: number, whence: numb
 function fileFor({ files }: Process, direction: 'read' | 'write', fd: number): File | number {
   const file = files.get(fd);
   if (file === undefined || !(direction === 'read' ? file.readable : file.writable)) return -EBADF;
-  return file.ops[direction] === undefined ? -EINVAL : file;
+  const { ops } = file;
+  return (direction === 'read' ? ops.read : ops.write) === undefined ? -EINVAL : file;
 }
 
 /** P1: the range lies in user space, and is not too long. Whether anything is mapped there shows when it is used. */

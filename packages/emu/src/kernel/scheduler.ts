@@ -23,24 +23,36 @@ export class Scheduler {
   readonly #later: (() => void)[] = [];
   /** The tasks that have slept in a call which that signal would call off. */
   readonly #heardBy = new WeakMap<AbortSignal, Set<Task>>();
-  /** Who drives the calls one step at a time, where this scheduler is not to. */
-  stepper: Stepper | undefined = undefined;
+  #stepper: Stepper | undefined = undefined;
 
   constructor(
     private readonly cpus: Cpus,
     private readonly oracle: Oracle,
     private readonly idle: Idle,
     private readonly irqs: IrqCore,
-  ) {}
+  ) {
+    if (oracle.asksAtSteps) cpus.stops++;
+  }
+
+  /** Who drives the calls one step at a time, where this scheduler is not to. */
+  get stepper(): Stepper | undefined {
+    return this.#stepper;
+  }
+
+  set stepper(stepper: Stepper | undefined) {
+    this.cpus.stops += Number(stepper !== undefined) - Number(this.#stepper !== undefined);
+    this.#stepper = stepper;
+  }
 
   /**
    * Runs a system call of a task.
    * @returns the result, or a promise of it where the task went to sleep
    */
   run(task: Task, call: SystemCall, abort?: AbortSignal): MaySleep {
-    if (abort?.aborted) task.signalPending = true;
+    // One that the task listens to has not been aborted.
+    if (abort !== undefined && abort !== task.heard && abort.aborted) task.signalPending = true;
     task.process.enter();
-    if (this.stepper !== undefined) return this.stepper.begin(task, call);
+    if (this.#stepper !== undefined) return this.#stepper.begin(task, call);
     let inFlight: InFlight | undefined;
     let result: number | undefined = -EINTR;
     this.#depth++;
@@ -65,8 +77,8 @@ export class Scheduler {
 
   /** Runs kernel code that belongs to no sleeping call: a release. It must not sleep. */
   runNow(task: Task, steps: Steps<void>): void {
-    if (this.stepper !== undefined) {
-      this.stepper.also(task, steps);
+    if (this.#stepper !== undefined) {
+      this.#stepper.also(task, steps);
       return;
     }
     this.#depth++;
@@ -98,7 +110,7 @@ export class Scheduler {
 
   /** Takes waiting interrupts and runs woken tasks until nothing is left to do. Does nothing when called from within. */
   settle(): void {
-    if (this.#depth > 0 || this.stepper !== undefined) return;
+    if (this.#depth > 0 || this.#stepper !== undefined) return;
     this.#depth++;
     try {
       for (;;) {
@@ -154,7 +166,10 @@ export class Scheduler {
     const tasks = new Set([task]);
     this.#heardBy.set(abort, tasks);
     const callOff = (): void => {
-      for (const each of tasks) if (each.sleeper?.abort === abort) each.signal();
+      for (const each of tasks) {
+        if (each.heard === abort) each.heard = undefined;
+        if (each.sleeper?.abort === abort) each.signal();
+      }
       this.settle();
     };
     abort.addEventListener('abort', callOff, { once: true });
@@ -188,13 +203,13 @@ export class Scheduler {
     for (let progress = true; progress && this.cpus.requests > 0; ) {
       progress = false;
       for (const cpu of this.cpus.all) {
-        if (this.cpus.locks > 0) return;
+        if (this.cpus.requests === 0 || this.cpus.locks > 0) return;
         const irq = cpu.take();
         if (irq === undefined) continue;
         progress = true;
         cpu.irqsOff++;
         const flow = this.irqs.handle(cpu, irq);
-        // An interrupt handler runs straight through.
+        // Others may want to come in, but an interrupt handler runs straight through.
         if (flow !== undefined) while (flow.next().done !== true);
         cpu.irqsOff--;
       }

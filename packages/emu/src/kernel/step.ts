@@ -6,7 +6,11 @@ export interface Step {
   readonly name: string;
 }
 
-/** Kernel code: a generator that yields a {@link Step} at each such place. It is driven live (straight through) or explored. */
+/**
+ * Kernel code: a generator that yields a {@link Step} at each such place. It is driven live (straight through) or explored.
+ * Code that runs for each interrupt yields `if (cpu.stops)`, so that live it costs little more than plain code; schedule() is
+ * a stop in any case.
+ */
 export type Steps<T> = Generator<Step, T, void>;
 
 const names = new Set<string>();

@@ -20,7 +20,9 @@ export class TaskPool {
 
   /** Runs a system call that may sleep. */
   run(call: SystemCall, o: Interruptible | undefined): MaySleep {
-    return this.process.kernel.machine.scheduler.run(this.idle(), call, abortSignal(o));
+    const task = this.idle();
+    const abort = o?.signal === task.heard ? task.heard : abortSignal(o);
+    return this.process.kernel.machine.scheduler.run(task, call, abort);
   }
 
   /** Runs a system call that does not sleep. ESRCH once the process has ended. */

@@ -17,11 +17,20 @@ export class Cpu {
     if (this.#requested.includes(irq)) return;
     this.#requested.push(irq);
     this.cpus.requests++;
+    this.cpus.stops++;
   }
 
   /** Whether an interrupt waits that it would take now. */
   get interrupted(): boolean {
     return this.irqsOff === 0 && this.#requested.length > 0;
+  }
+
+  /**
+   * Whether somebody may want to come in between two steps. Kernel code that runs for each interrupt stops only then: a stop
+   * costs more than most steps do.
+   */
+  get stops(): boolean {
+    return this.cpus.stops > 0;
   }
 
   /** Whether that interrupt has been sent to it, and not been taken. */
@@ -33,7 +42,10 @@ export class Cpu {
   take(): number | undefined {
     if (this.irqsOff > 0) return undefined;
     const irq = this.#requested.shift();
-    if (irq !== undefined) this.cpus.requests--;
+    if (irq !== undefined) {
+      this.cpus.requests--;
+      this.cpus.stops--;
+    }
     return irq;
   }
 }
@@ -42,6 +54,8 @@ export class Cpu {
 export class Cpus {
   /** Interrupts that wait on any processor: 0 is the common case, and cheap to see. */
   requests = 0;
+  /** Reasons to stop at a step: interrupts that wait on any processor, and somebody who decides at every step. */
+  stops = 0;
   /** Spinlocks that are held: while there is one, an interrupt on another processor might have to spin for it. */
   locks = 0;
   readonly all: readonly Cpu[];

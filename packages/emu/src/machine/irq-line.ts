@@ -37,10 +37,11 @@ export class IrqLine {
       this.#others.delete(source);
       return;
     }
-    const [next] = this.#others;
-    this.#holder = next;
-    if (next !== undefined) {
-      this.#others.delete(next);
+    this.#holder = undefined;
+    if (this.#others.size > 0) {
+      const [next] = this.#others;
+      this.#holder = next;
+      if (next !== undefined) this.#others.delete(next);
       return;
     }
     const { trace } = this.fabric;
