@@ -14,6 +14,7 @@ function only(name, allowed, comment) {
   };
 }
 
+const scenarios = '^packages/drivers/src/[^/]+/scenarios[.]ts$';
 const core = '^packages/core/src/index[.]ts$';
 const npm = (name) => `(^|/)node_modules/${name}/`;
 
@@ -49,7 +50,24 @@ module.exports = {
       from: { path: '^packages/emu/src/', pathNot: [tests, '^packages/emu/src/testing/'] },
       to: { path: '^packages/emu/src/testing/' },
     },
-    only('drivers', [core], 'A driver that knows its backend runs on that one only.'),
+    {
+      ...only('drivers', [core], 'A driver that knows its backend runs on that one only.'),
+      from: { path: '^packages/drivers/src/', pathNot: [tests, scenarios] },
+    },
+    {
+      name: 'driver-scenarios-imports',
+      severity: 'error',
+      comment: 'Scenarios are for the emulated machine, an optional peer; no driver imports them.',
+      from: { path: scenarios },
+      to: { pathNot: ['^packages/drivers/src/', core, '^packages/emu/src/index[.]ts$'] },
+    },
+    {
+      name: 'drivers-do-not-import-scenarios',
+      severity: 'error',
+      comment: 'Who imports a driver need not have emu.',
+      from: { path: '^packages/drivers/src/', pathNot: tests },
+      to: { path: scenarios },
+    },
     only('conformance', [core, npm('fast-check')], 'The suite is the same for every backend and every test runner.'),
     {
       name: 'native-imports',

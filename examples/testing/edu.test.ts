@@ -3,7 +3,6 @@ import { bindDriver, type KernelProfile, SystemError } from '@usrdrv/core';
 import { eduDriver } from '@usrdrv/drivers/edu';
 import { EduDevice, type Scenario } from '@usrdrv/emu';
 import { deviceBehaviours, faultPlans, scenarioProperty } from '@usrdrv/emu/testing';
-import '@usrdrv/emu/testing/vitest';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -15,7 +14,6 @@ function echoes(msi: boolean): Scenario {
     async run(powerOn) {
       const device = new EduDevice();
       const backend = powerOn({ devices: [device] });
-      const { machine } = backend;
       const bindings = await bindDriver(backend, eduDriver({ msi }));
       for (const { error } of bindings.failed) expect(error).toBeInstanceOf(SystemError);
       for (const { instance: edu, device: opened } of bindings.bound) {
@@ -31,13 +29,7 @@ function echoes(msi: boolean): Scenario {
         }
       }
       bindings[Symbol.dispose]();
-      backend.close();
       expect(device.errors).toEqual([]);
-      // The kernel of 2005 loses track itself (D5, UD4, UD11).
-      if (machine.kernel.profile === 'chubb-2.6.11') return;
-      expect(machine).toHaveNoDmaReports();
-      expect(machine).toHaveNoKernelWarnings();
-      expect(machine).toHaveReleasedEverything();
     },
   };
 }
@@ -48,12 +40,15 @@ describe.each<{ kernel: KernelProfile; msi: boolean }>([
   { kernel: 'chubb-2.6.11', msi: false },
 ])('on $kernel, msi $msi, no wrong byte arrives and nothing stays behind', ({ kernel, msi }) => {
   const scenario = echoes(msi);
+  // That no DMA goes astray and everything is given back is looked after anyway. The kernel of 2005 loses track itself
+  // (D5, UD4, UD11).
+  const on = kernel === 'chubb-2.6.11' ? { kernel, invariants: [] } : { kernel };
 
   test('however the device behaves', { timeout: 60_000 }, () =>
-    fc.assert(scenarioProperty(scenario, { kernel, under: deviceBehaviours() }), { numRuns: 100 }),
+    fc.assert(scenarioProperty(scenario, { ...on, under: deviceBehaviours() }), { numRuns: 100 }),
   );
 
   test('whatever goes wrong, on either side', { timeout: 60_000 }, () =>
-    fc.assert(scenarioProperty(scenario, { kernel, under: faultPlans() }), { numRuns: 100 }),
+    fc.assert(scenarioProperty(scenario, { ...on, under: faultPlans() }), { numRuns: 100 }),
   );
 });

@@ -2,7 +2,6 @@
 import { bindDriver, type KernelProfile, SystemError } from '@usrdrv/core';
 import { faults, replay, runScenario, type Scenario } from '@usrdrv/emu';
 import { scenarioProperty, tapes } from '@usrdrv/emu/testing';
-import '@usrdrv/emu/testing/vitest';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sumDevice } from '../toy/device.ts';
@@ -16,7 +15,6 @@ const sums: Scenario = {
   name: 'sums',
   async run(powerOn) {
     const backend = powerOn({ devices: [sumDevice] });
-    const { machine } = backend;
     const bindings = await bindDriver(backend, sumDriver);
     for (const { error } of bindings.failed) expect(error).toBeInstanceOf(SystemError);
     for (const { instance } of bindings.bound) {
@@ -24,17 +22,17 @@ const sums: Scenario = {
       if (!(sum instanceof SystemError)) expect(sum).toBe(right);
     }
     bindings[Symbol.dispose]();
-    backend.close();
-    // The kernel of 2005 loses track itself (D5, UD4, UD11).
-    if (machine.kernel.profile === 'chubb-2.6.11') return;
-    expect(machine).toHaveNoDmaReports();
-    expect(machine).toHaveNoKernelWarnings();
-    expect(machine).toHaveReleasedEverything();
   },
 };
 
+/** That no DMA goes astray and everything is given back is looked after anyway. The kernel of 2005 loses track itself (D5, UD4, UD11). */
+const on = {
+  'usrdrv-6.1': { kernel: 'usrdrv-6.1' },
+  'chubb-2.6.11': { kernel: 'chubb-2.6.11', invariants: [] },
+} as const;
+
 describe.each<KernelProfile>(['usrdrv-6.1', 'chubb-2.6.11'])('on %s the driver keeps its promise', (kernel) => {
-  test('when all is well', () => runScenario(sums, { kernel }));
+  test('when all is well', () => runScenario(sums, on[kernel]));
 
   test.each([
     { tag: 'device.stall' },
@@ -45,16 +43,16 @@ describe.each<KernelProfile>(['usrdrv-6.1', 'chubb-2.6.11'])('on %s the driver k
     { tag: 'device.remove', nth: 20 },
   ] as const)('when this goes wrong: %j', async (fault) => {
     const oracle = faults([fault]);
-    await runScenario(sums, { kernel, oracle });
+    await runScenario(sums, { ...on[kernel], oracle });
     expect(oracle.unused).toEqual([]);
   });
 
   test('whatever goes wrong', { timeout: 60_000 }, () =>
-    fc.assert(scenarioProperty(sums, { kernel }), { numRuns: 300 }),
+    fc.assert(scenarioProperty(sums, on[kernel]), { numRuns: 300 }),
   );
 
   test('whichever way each choice goes', { timeout: 60_000 }, () =>
-    fc.assert(scenarioProperty(sums, { kernel, under: tapes() }), { numRuns: 300 }),
+    fc.assert(scenarioProperty(sums, { ...on[kernel], under: tapes() }), { numRuns: 300 }),
   );
 });
 

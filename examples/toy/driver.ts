@@ -27,8 +27,10 @@ export const sumDriver = defineDriver({
         control.write(1);
         if (!(await irq.poll({ timeoutMs: 1000 }))) throw new SystemError('ETIMEDOUT', 'sum');
         irq.tryRead();
+        const done = status.read() === DONE;
         const result = sum.read();
-        if (status.read() !== DONE) throw new SystemError('EIO', 'sum'); // also if it was pulled out: all ones
+        // It has to be done before the sum is read; and after that still be there: all ones are no status.
+        if (!done || status.read() !== DONE) throw new SystemError('EIO', 'sum');
         return result;
       } finally {
         control.write(0); // the device is quiet before its memory is given back

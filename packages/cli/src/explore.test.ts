@@ -11,35 +11,35 @@ vi.setConfig({ testTimeout: 95_000 });
 afterEach(() => void vi.restoreAllMocks());
 
 /** What a command writes to stdout. */
-function printed(run: () => number): { readonly code: number; readonly text: string } {
+async function printed(run: () => number | Promise<number>): Promise<{ readonly code: number; readonly text: string }> {
   let text = '';
   vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
     text += String(chunk);
     return true;
   });
-  const code = run();
+  const code = await run();
   vi.restoreAllMocks();
   return { code, text };
 }
 
 const options = { scenario: 'all', strategy: 'exhaustive', bound: 2, runs: 1_000_000, seed: 1, json: true } as const;
 
-it('explore --kernel chubb-2.6.11 --json finds D1 to D9; its tokens replay to the same timeline', () => {
-  const { code, text } = printed(() => exploreCommand({ ...options, kernel: 'chubb-2.6.11' }));
+it('explore --kernel chubb-2.6.11 --json finds D1 to D9; its tokens replay to the same timeline', async () => {
+  const { code, text } = await printed(() => exploreCommand({ ...options, kernel: 'chubb-2.6.11' }));
   const rows: { failures?: { defect: string; token: string }[] }[] = JSON.parse(text);
   const failures = rows.flatMap((row) => row.failures ?? []);
   const defects = new Set(failures.map(({ defect }) => defect));
   expect([...defects]).toEqual(expect.arrayContaining(['D1', 'D2', 'D3', 'D4', 'D5', 'D6', 'D7', 'D8', 'D9']));
   expect(code).toBe(1);
   for (const { token } of failures) {
-    const once = printed(() => replayCommand(token, {}));
+    const once = await printed(() => replayCommand(token, {}));
     expect(once.code).toBe(1);
-    expect(printed(() => replayCommand(token, {}))).toEqual(once);
+    expect(await printed(() => replayCommand(token, {}))).toEqual(once);
   }
 });
 
-it('explore --kernel usrdrv-6.1 finds nothing, and says within which bound', () => {
-  const { code, text } = printed(() => exploreCommand({ ...options, kernel: 'usrdrv-6.1' }));
+it('explore --kernel usrdrv-6.1 finds nothing, and says within which bound', async () => {
+  const { code, text } = await printed(() => exploreCommand({ ...options, kernel: 'usrdrv-6.1' }));
   const rows: { covered?: string; skipped?: string; failures?: unknown[] }[] = JSON.parse(text);
   for (const { covered, skipped, failures } of rows) {
     if (skipped !== undefined) continue;
@@ -53,7 +53,7 @@ it('replay --vcd --perfetto writes the files', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'usrdrv-'));
   try {
     const files = { vcd: join(folder, 'run.vcd'), perfetto: join(folder, 'run.json') };
-    const { text } = printed(() => replayCommand('emu1:chubb-2.6.11:two-readers:0', files));
+    const { text } = await printed(() => replayCommand('emu1:chubb-2.6.11:two-readers:0', files));
     expect(text).toContain('nobody sleeps for ever: starvation');
     expect(readFileSync(files.vcd, 'utf8')).toContain('$enddefinitions');
     expect(JSON.parse(readFileSync(files.perfetto, 'utf8')).traceEvents.length).toBeGreaterThan(10);
@@ -66,13 +66,15 @@ it('shards share a campaign out, and merge puts it together again', async () => 
   const folder = await mkdtemp(join(tmpdir(), 'usrdrv-'));
   try {
     const campaign = { ...options, kernel: 'chubb-2.6.11', bound: 0 } as const;
-    const whole: Row[] = JSON.parse(printed(() => exploreCommand(campaign)).text);
-    const files = [0, 1, 2].map((index) => {
-      const file = join(folder, `${index}.json`);
-      writeFileSync(file, printed(() => exploreCommand({ ...campaign, shard: { index, of: 3 } })).text);
-      return file;
-    });
-    const { text, code } = printed(() => mergeCommand(files));
+    const whole: Row[] = JSON.parse((await printed(() => exploreCommand(campaign))).text);
+    const files = await Promise.all(
+      [0, 1, 2].map(async (index) => {
+        const file = join(folder, `${index}.json`);
+        writeFileSync(file, (await printed(() => exploreCommand({ ...campaign, shard: { index, of: 3 } }))).text);
+        return file;
+      }),
+    );
+    const { text, code } = await printed(() => mergeCommand(files));
     const byName = (a: Row, b: Row) => (a.scenario < b.scenario ? -1 : 1);
     expect(JSON.parse(text).sort(byName)).toEqual(whole.sort(byName));
     expect(code).toBe(1);
@@ -91,14 +93,16 @@ it('shards of a random campaign have seeds of their own, whose failures are coun
       strategy: 'pct',
       runs: 500,
     } as const;
-    const files = [0, 1].map((index) => {
-      const file = join(folder, `${index}.json`);
-      writeFileSync(file, printed(() => exploreCommand({ ...campaign, shard: { index, of: 2 } })).text);
-      return file;
-    });
+    const files = await Promise.all(
+      [0, 1].map(async (index) => {
+        const file = join(folder, `${index}.json`);
+        writeFileSync(file, (await printed(() => exploreCommand({ ...campaign, shard: { index, of: 2 } }))).text);
+        return file;
+      }),
+    );
     const parts = files.map((file) => JSON.parse(readFileSync(file, 'utf8'))[0]);
     expect(parts[0].covered).not.toBe(parts[1].covered);
-    const [merged] = JSON.parse(printed(() => mergeCommand(files)).text);
+    const [merged] = JSON.parse((await printed(() => mergeCommand(files))).text);
     expect(merged.runs).toBe(1000);
     const times = (row: Row) => (row.failures ?? []).reduce((sum, failure) => sum + failure.times, 0);
     expect(times(merged)).toBe(times(parts[0]) + times(parts[1]));

@@ -5,20 +5,22 @@ import {
   Exhaustive,
   type Exploration,
   explore,
+  exploreScenario,
   knownDefect,
   PartialOrder,
   Pct,
   Portfolio,
   parseToken,
   perfetto,
+  RandomDeviations,
   RandomWalk,
   record,
-  SCENARIOS,
+  recordScenario,
   type Strategy,
-  scenarioNamed,
   type ThreadScenario,
   vcd,
 } from '@usrdrv/emu';
+import { ALL_SCENARIOS, type AnyScenario, findScenario, isOfThreads } from './scenarios.ts';
 import { progress, type Style, styleOf } from './terminal.ts';
 
 export const STRATEGIES = ['exhaustive', 'dpor', 'delay', 'random', 'pct', 'portfolio', 'calm'] as const;
@@ -45,16 +47,16 @@ export interface Shard {
  * `usrdrv explore`: runs scenarios in every way that the strategy has, and prints what goes wrong.
  * @returns the exit code: 1 where something went wrong
  */
-export function exploreCommand(o: ExploreOptions): number {
+export async function exploreCommand(o: ExploreOptions): Promise<number> {
   const style = styleOf(process.stdout);
-  const all = o.scenario === 'all' ? SCENARIOS : [scenarioNamed(o.scenario)];
+  const all = o.scenario === 'all' ? ALL_SCENARIOS : [findScenario(o.scenario)];
   const scenarios = all.filter((_scenario, nth) => isMine(nth, o));
   const bar = progress();
   const results: Result[] = [];
   try {
     for (const [nth, scenario] of scenarios.entries()) {
       bar.show(nth / scenarios.length, () => scenario.name);
-      const result = exploreOne(scenario, o);
+      const result = await exploreOne(scenario, o);
       results.push(result);
       if (!o.json) process.stdout.write(describe(scenario, result, style));
     }
@@ -68,12 +70,13 @@ export function exploreCommand(o: ExploreOptions): number {
 /** Either it was explored, or it is not for this kernel. */
 type Result = Exploration | { readonly scenario: string; readonly kernel: KernelProfile; readonly skipped: string };
 
-function exploreOne(scenario: ThreadScenario, o: ExploreOptions): Result {
+async function exploreOne(scenario: AnyScenario, o: ExploreOptions): Promise<Result> {
   const { kernel, runs } = o;
   if (scenario.only !== undefined && scenario.only.kernel !== kernel) {
     return { scenario: scenario.name, kernel, skipped: scenario.only.because };
   }
-  return explore(scenario, { kernel, runs, strategy: strategyOf(o, scenario) });
+  if (isOfThreads(scenario)) return explore(scenario, { kernel, runs, strategy: strategyOf(o, scenario) });
+  return exploreScenario(scenario, { kernel, runs, strategy: driverStrategyOf(o) });
 }
 
 /** Whether the nth scenario is this shard's. */
@@ -89,7 +92,7 @@ function strategyOf(
   { strategy, bound, seed: first, shard }: ExploreOptions,
   { mostPreemptions = bound }: ThreadScenario,
 ): Strategy {
-  const seed = shard === undefined ? first : first * shard.of + shard.index;
+  const seed = seedOf(first, shard);
   switch (strategy) {
     case 'exhaustive':
       return new Exhaustive(Math.min(bound, mostPreemptions));
@@ -106,6 +109,34 @@ function strategyOf(
     case 'calm':
       return new Exhaustive(0, 'delays');
   }
+}
+
+/** The same for whole drivers, whose runs are long and take a thousand times as long: by deviations, of which one is many. */
+function driverStrategyOf({ strategy, bound, seed: first, shard }: ExploreOptions): Strategy {
+  const seed = seedOf(first, shard);
+  switch (strategy) {
+    case 'exhaustive':
+    case 'dpor':
+      return new Exhaustive(Math.min(bound, DRIVER_DEVIATIONS), 'delays');
+    case 'delay':
+      return new Exhaustive(bound, 'delays');
+    case 'random':
+      return new RandomDeviations(seed, MOST_RANDOM);
+    case 'pct':
+      return new RandomDeviations(seed, bound, true);
+    case 'portfolio':
+      return new Portfolio([new Exhaustive(bound, 'delays'), new RandomDeviations(seed, MOST_RANDOM)]);
+    case 'calm':
+      return new Exhaustive(0, 'delays');
+  }
+}
+
+/** What an exhaustive search of whole drivers goes through in seconds; `--strategy delay` goes as far as it is told. */
+const DRIVER_DEVIATIONS = 1;
+const MOST_RANDOM = 4;
+
+function seedOf(first: number, shard: Shard | undefined): number {
+  return shard === undefined ? first : first * shard.of + shard.index;
 }
 
 /** What scripts read. */
@@ -130,8 +161,8 @@ function jsonRow(result: Result) {
   };
 }
 
-function describe(scenario: ThreadScenario, result: Result, style: Style): string {
-  const head = `${style.bold(scenario.name)}: ${scenario.about}`;
+function describe(scenario: AnyScenario, result: Result, style: Style): string {
+  const head = `${style.bold(scenario.name)}: ${scenario.about ?? ''}`;
   if ('skipped' in result) return `${head}\n  ${style.dim(`not for ${result.kernel}: ${result.skipped}`)}\n`;
   const { kernel, covered, failures } = result;
   const lines = failures.flatMap(({ violation, token }) => {
@@ -147,8 +178,12 @@ function describe(scenario: ThreadScenario, result: Result, style: Style): strin
  * `usrdrv replay`: has a run again from its token, and shows it.
  * @returns the exit code: 1 where the run goes wrong
  */
-export function replayCommand(token: string, o: { readonly vcd?: string; readonly perfetto?: string }): number {
-  const recording = record(token, scenarioNamed(parseToken(token).scenario));
+export async function replayCommand(
+  token: string,
+  o: { readonly vcd?: string; readonly perfetto?: string },
+): Promise<number> {
+  const scenario = findScenario(parseToken(token).scenario);
+  const recording = isOfThreads(scenario) ? record(token, scenario) : await recordScenario(token, scenario);
   if (o.vcd !== undefined) writeFileSync(o.vcd, vcd(recording));
   if (o.perfetto !== undefined) writeFileSync(o.perfetto, perfetto(recording));
   process.stdout.write(columns(recording));

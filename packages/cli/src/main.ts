@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { PciAddress } from '@usrdrv/core';
-import { parseToken, scenarioNamed } from '@usrdrv/emu';
+import { parseToken } from '@usrdrv/emu';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS, KERNELS, openHost } from './backends.ts';
 import { TARGETS } from './bind/bind.ts';
@@ -12,6 +12,7 @@ import { exploreCommand, replayCommand, type Shard, STRATEGIES } from './explore
 import { watchIrq } from './irq.ts';
 import { lspci } from './lspci.ts';
 import { mergeCommand } from './merge.ts';
+import { findScenario } from './scenarios.ts';
 
 // Exit codes: 0 done, 1 it failed, 2 it was called wrongly.
 
@@ -61,13 +62,13 @@ on(program.command('conformance'))
 
 program
   .command('explore')
-  .description('run a scenario of threads and interrupts in every order, and show what goes wrong')
+  .description('run a scenario, of threads or of whole drivers, in every order, and show what goes wrong')
   .addOption(kernelOption())
-  .option('--scenario <name>', 'which one, or all', known(scenarioNamed, 'all'), 'all')
+  .option('--scenario <name>', 'which one, or all', known(findScenario, 'all'), 'all')
   .addOption(new Option('--strategy <name>', 'how runs are chosen').choices(STRATEGIES).default('exhaustive'))
   .option(
     '--bound <n>',
-    'exhaustive: preemptions in a run; delay: choices that are not calm; pct: depth - 1',
+    'exhaustive: preemptions in a run (of whole drivers: deviations, at most 1); delay: deviations; pct: depth - 1',
     integer(0),
     2,
   )
@@ -75,8 +76,8 @@ program
   .option('--seed <n>', 'random, pct: where chance starts', integer(0), 1)
   .option('--json', 'print a JSON array with an object for each scenario')
   .option('--shard <i/n>', 'only part i, from 0, of n: what n processes or machines share', shard)
-  .action((o) => {
-    process.exitCode = exploreCommand(o);
+  .action(async (o) => {
+    process.exitCode = await exploreCommand(o);
   });
 
 program
@@ -85,8 +86,8 @@ program
   .argument('<token>', 'what explore printed: emu1:<kernel>:<scenario>:<tape>', known(tokenOfScenario))
   .option('--vcd <file>', 'write it as a value change dump, for GTKWave')
   .option('--perfetto <file>', 'write it as a trace for ui.perfetto.dev')
-  .action((token, o) => {
-    process.exitCode = replayCommand(token, o);
+  .action(async (token, o) => {
+    process.exitCode = await replayCommand(token, o);
   });
 
 program
@@ -162,7 +163,7 @@ function addresses(text: string, before: readonly string[] = []): string[] {
 }
 
 function tokenOfScenario(text: string): unknown {
-  return scenarioNamed(parseToken(text).scenario);
+  return findScenario(parseToken(text).scenario);
 }
 
 function integer(min: number): (text: string) => number {

@@ -3,6 +3,7 @@ export { EduDevice } from './devices/edu.ts';
 export { LedDevice } from './devices/led.ts';
 export { type EmulatedBackend, emulated } from './emulated.ts';
 export type { Actor, Program } from './explore/actor.ts';
+export type { Course } from './explore/course.ts';
 export { PartialOrder } from './explore/dpor.ts';
 export { Exhaustive } from './explore/exhaustive.ts';
 export {
@@ -14,15 +15,19 @@ export {
   runTape,
   type ThreadRun,
 } from './explore/explore.ts';
+export { type ExploreScenarioOptions, exploreScenario } from './explore/explore-scenario.ts';
 export { type Fault, type FaultPlan, faults } from './explore/fault-plan.ts';
 export type { Invariant, Violation } from './explore/invariants.ts';
 export { knownDefect } from './explore/known-defects.ts';
+export { heldBy, MACHINE_INVARIANTS, type MachineInvariant } from './explore/machine-invariants.ts';
 export { CHOICE_TAGS, type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
 export { Portfolio } from './explore/portfolio.ts';
+export { RandomDeviations } from './explore/random-deviations.ts';
 export { Pct, RandomWalk } from './explore/random-strategies.ts';
 export { type LineState, type Moment, type Recording, record, type ThreadState } from './explore/recording.ts';
 export { ChoiceLimitError, RecordingOracle, type TakenChoice } from './explore/recording-oracle.ts';
 export {
+  BrokenInvariantError,
   NoEndError,
   type PowerOn,
   type Run,
@@ -32,6 +37,7 @@ export {
   type Scenario,
   ScenarioFailure,
 } from './explore/scenario.ts';
+export { recordScenario } from './explore/scenario-recording.ts';
 export { SCENARIOS, scenarioNamed } from './explore/scenarios.ts';
 export type { Strategy } from './explore/strategy.ts';
 export { TapeOracle } from './explore/tape-oracle.ts';

@@ -30,7 +30,8 @@ export class Exhaustive implements Strategy {
   }
 
   get bound(): string {
-    return `within ${this.#most} ${this.#delays ? 'choices that are not calm' : 'preemptions'}`;
+    const counted = this.#delays ? 'deviation' : 'preemption';
+    return `within ${this.#most} ${counted}${this.#most === 1 ? '' : 's'}`;
   }
 
   begin(): boolean {

@@ -6,10 +6,13 @@ export interface Oracle {
   /**
    * Picks one of `n` ways, 0 <= result < n. 0 is always the calm one: keep running, no fault, first come.
    * @param tag what is being chosen, a constant such as `'alloc.fail'`; see {@link ChoiceTag}
-   * @param step for what is chosen at a kernel step, the step's name: `'R3b'`
+   * @param step for what is chosen at a kernel step, the step's name: `'R3b'`; for `meanwhile`, what would happen
    */
   choose(n: number, tag: ChoiceTag, step?: string): number;
-  /** Whether the machine asks at each kernel step too (`step.signal`, `interrupt.spurious`); costs time, so off unless wanted. */
+  /**
+   * Whether the machine asks at each kernel step too (`step.signal`, `interrupt.spurious`), and in which order things
+   * happen (`access.event`, `event.next`, `result.late`); costs time, so off unless wanted.
+   */
   readonly asksAtSteps: boolean;
 }
 
@@ -43,6 +46,14 @@ export const CHOICE_TAGS = [
   'pci.enable',
   /** 1: the device is pulled out of its slot at this access. */
   'device.remove',
+  /** At an access to a device: 0 nothing happens, else which of the events that devices have due comes just before it. */
+  'access.event',
+  /** When everybody waits: which of the events that are due comes next. 0 the earliest; those that are passed over are late. */
+  'event.next',
+  /** 1: whoever made a system call hears of its result only after the next event. */
+  'result.late',
+  /** 1: what a scenario lets happen at any moment happens now. */
+  'meanwhile',
 ] as const;
 
 /** What is being chosen; {@link CHOICE_TAGS} says what each means. */

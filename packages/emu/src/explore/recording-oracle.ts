@@ -24,6 +24,8 @@ export abstract class RecordingOracle implements Oracle {
   /** What was asked, by position; and out of how many ways. */
   readonly tags: ChoiceTag[] = [];
   readonly ways: number[] = [];
+  /** And at which kernel step. */
+  readonly steps: (string | undefined)[] = [];
   /** What was not calm, in order. */
   readonly taken: TakenChoice[] = [];
   /** What the run is one of, in its token: a scenario's name. */
@@ -31,18 +33,38 @@ export abstract class RecordingOracle implements Oracle {
   /** After so many choices, {@link choose} throws: what runs for ever ends. */
   limit = Number.POSITIVE_INFINITY;
 
+  /** Hears of every choice, before it is made; and of each that was not calm. */
+  onAsked: (() => void) | undefined = undefined;
+  onTaken: ((taken: TakenChoice) => void) | undefined = undefined;
+  /** The choices are over: what follows is calm, and not written down. */
+  calm = false;
+  #calls = 0;
+
   /** The way to take: cut to n - 1 where it is more. */
-  protected abstract decide(tag: ChoiceTag, step: string | undefined): number;
+  protected abstract decide(tag: ChoiceTag, step: string | undefined, n: number): number;
 
   /** @throws ChoiceLimitError */
   choose(n: number, tag: ChoiceTag, step?: string): number {
+    if (this.#calls >= this.limit) throw new ChoiceLimitError(this.limit);
+    this.#calls++;
+    this.onAsked?.();
+    if (this.calm) return 0;
     const at = this.tags.length;
-    if (at >= this.limit) throw new ChoiceLimitError(this.limit);
-    const way = Math.min(this.decide(tag, step), n - 1);
+    const way = Math.min(this.decide(tag, step, n), n - 1);
     this.tags.push(tag);
     this.ways.push(n);
-    if (way > 0) this.taken.push({ at, way, tag, step });
+    this.steps.push(step);
+    if (way > 0) {
+      const taken = { at, way, tag, step };
+      this.taken.push(taken);
+      this.onTaken?.(taken);
+    }
     return way;
+  }
+
+  /** How many choices were asked, also after they were over. */
+  get calls(): number {
+    return this.#calls;
   }
 
   /** How many choices were asked. */
@@ -65,12 +87,16 @@ export abstract class RecordingOracle implements Oracle {
 
   /** What was not calm, in words, one a line: `alloc.fail: the 3rd`. */
   describe(): string[] {
-    return this.taken.map(({ at, way, tag, step }) => {
-      let nth = 0;
-      for (let before = 0; before <= at; before++) if (this.tags[before] === tag) nth++;
-      const which = way === 1 ? '' : ` = ${way}`;
-      return `${tag}${which}: the ${ordinal(nth)} time${step === undefined ? '' : `, at step ${step}`}`;
-    });
+    return this.taken.map((each) => this.describeOne(each));
+  }
+
+  /** One of them in words. */
+  describeOne({ at, way, tag, step }: TakenChoice): string {
+    let nth = 0;
+    for (let before = 0; before <= at; before++) if (this.tags[before] === tag) nth++;
+    if (tag === 'meanwhile') return `${step}, at the ${ordinal(nth)} moment`;
+    const which = way === 1 ? '' : ` = ${way}`;
+    return `${tag}${which}: the ${ordinal(nth)} time${step === undefined ? '' : `, at step ${step}`}`;
   }
 }
 

@@ -26,6 +26,8 @@ export interface Moment {
   readonly actor: string;
   readonly step: string;
   readonly preempted: boolean;
+  /** Virtual nanoseconds, of runs of whole drivers: many moments may have the same. */
+  readonly time?: number;
   readonly lines: readonly LineState[];
   readonly threads: readonly ThreadState[];
 }

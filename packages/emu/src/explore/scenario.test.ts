@@ -99,7 +99,7 @@ describe('a run', () => {
     expect((await failure(runScenario(sleeps, { limitMs: 5000 }))).message).toContain('within 5000 ms');
   });
 
-  test('that asks for ever without waiting is ended by its choices', async () => {
+  test('that asks for ever without waiting is ended by its choices', { timeout: 30_000 }, async () => {
     const spins = scenario(async (powerOn) => {
       const backend = powerOn({ devices: [new EduDevice()] });
       const registers = backend.pci.open('0000:00:04.0', { dmaMask: 0n }).bar(0);

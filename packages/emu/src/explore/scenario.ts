@@ -2,7 +2,9 @@ import type { KernelProfile } from '@usrdrv/core';
 import { type EmulatedBackend, emulated } from '../emulated.ts';
 import { macrotask } from '../machine/idle.ts';
 import type { Machine, MachineOptions } from '../machine/machine.ts';
+import { type Course, RunCourse } from './course.ts';
 import { faults } from './fault-plan.ts';
+import { MACHINE_INVARIANTS, type MachineInvariant } from './machine-invariants.ts';
 import type { RecordingOracle } from './recording-oracle.ts';
 import { TapeOracle } from './tape-oracle.ts';
 import { checkScenarioName, parseToken } from './token.ts';
@@ -11,12 +13,19 @@ import { checkScenarioName, parseToken } from './token.ts';
 export interface Scenario {
   /** Names it in tokens: letters, digits, `.`, `_`, `~` and `-`. */
   readonly name: string;
+  /** What it shows, in a line. */
+  readonly about?: string;
+  /** Invariants besides those that always hold. */
+  readonly invariants?: readonly MachineInvariant[];
+  /** The kernels that it makes sense on, and why not on others. Left out: all. */
+  readonly only?: { readonly kernel: KernelProfile; readonly because: string };
   /**
    * Runs it once. It rejects where something is wrong: a driver did not keep its promise. It waits for nothing but the
    * machines that it makes, and takes chance and time from nowhere else; else no token has the run again.
    * @param powerOn `emulated` for this run; what it gives is closed when the run is over
+   * @param course what may happen at any moment, and when nothing goes wrong any more
    */
-  run(powerOn: PowerOn): Promise<void>;
+  run(powerOn: PowerOn, course: Course): Promise<void>;
 }
 
 /** Switches a machine of a scenario on: kernel and oracle are the run's. */
@@ -33,6 +42,10 @@ export interface RunOptions {
   readonly limitChoices?: number;
   /** Whether the machines' event logs are on. */
   readonly trace?: boolean;
+  /** What holds whatever the scenario says. Left out: {@link MACHINE_INVARIANTS}. */
+  readonly invariants?: readonly MachineInvariant[];
+  /** Hears of each machine when it is switched on. */
+  readonly onPowerOn?: (machine: Machine) => void;
 }
 
 /** A run that is over. */
@@ -74,6 +87,18 @@ export class NoEndError extends Error {
   override readonly name = 'NoEndError';
 }
 
+/** Something was otherwise than it must ever be. */
+export class BrokenInvariantError extends Error {
+  override readonly name = 'BrokenInvariantError';
+  constructor(
+    /** The name of the invariant; and what was wrong, in words. */
+    readonly invariant: string,
+    readonly what: string,
+  ) {
+    super(`${invariant}: ${what}`);
+  }
+}
+
 const LIMIT_MS = 60_000;
 const LIMIT_CHOICES = 1_000_000;
 /** Turns of the event loop without a trace of progress, after which there will be none. */
@@ -90,12 +115,18 @@ export async function runScenario(scenario: Scenario, o: RunOptions = {}): Promi
   checkScenarioName(scenario.name);
   const { kernel = 'usrdrv-6.1', oracle = faults([]), trace = false } = o;
   const { limitMs = LIMIT_MS, limitChoices = LIMIT_CHOICES } = o;
+  if (scenario.only !== undefined && scenario.only.kernel !== kernel) {
+    throw new RangeError(`${scenario.name} is not for ${kernel}: ${scenario.only.because}`);
+  }
+  const invariants = [...(o.invariants ?? MACHINE_INVARIANTS), ...(scenario.invariants ?? [])];
   const backends: EmulatedBackend[] = [];
   const machines: Machine[] = [];
+  const course = new RunCourse(oracle, machines);
   const powerOn: PowerOn = (options) => {
     const backend = emulated({ trace, ...options, kernel, oracle });
     backends.push(backend);
     machines.push(backend.machine);
+    o.onPowerOn?.(backend.machine);
     return backend;
   };
   const close = (): void => {
@@ -104,8 +135,13 @@ export async function runScenario(scenario: Scenario, o: RunOptions = {}): Promi
   oracle.scenario = scenario.name;
   oracle.limit = limitChoices + CHOICES_IN_A_TURN;
   try {
-    await ended(scenario.run(powerOn), oracle, machines, { limitMs, limitChoices });
+    const program = scenario.run(powerOn, course).then(() => Promise.all(course.acted));
+    await ended(program, oracle, machines, course, { limitMs, limitChoices, invariants });
+    oracle.calm = true;
     close();
+    // Who still waited hears that it is over.
+    await new Promise<void>((resolve) => macrotask(resolve));
+    check(machines, invariants, 'atEnd');
     return { token: oracle.token(kernel), oracle, machines };
   } catch (cause) {
     const failure = new ScenarioFailure(scenario, { token: oracle.token(kernel), oracle, machines }, cause);
@@ -121,6 +157,7 @@ export async function runScenario(scenario: Scenario, o: RunOptions = {}): Promi
 
 /**
  * Has a run again, from its token alone.
+ * @param o.oracle one for the token's tape, for whoever wants to hear of its choices
  * @throws ScenarioFailure as the first time
  * @throws TypeError what is no token
  * @throws RangeError a token of another scenario, or of a run that does not happen any more: the program has changed since
@@ -128,23 +165,31 @@ export async function runScenario(scenario: Scenario, o: RunOptions = {}): Promi
 export async function replay(
   token: string,
   scenario: Scenario,
-  o: Omit<RunOptions, 'kernel' | 'oracle'> = {},
+  o: Omit<RunOptions, 'kernel' | 'oracle'> & { readonly oracle?: TapeOracle } = {},
 ): Promise<Run> {
   const { kernel, scenario: name, tape } = parseToken(token);
   if (name !== scenario.name) throw new RangeError(`${token} is a run of ${name}, not of ${scenario.name}`);
-  const oracle = new TapeOracle(tape);
+  const { oracle = new TapeOracle(tape) } = o;
   const run = await runScenario(scenario, { ...o, kernel, oracle });
   const [never] = oracle.unused.keys();
   if (never === undefined) return run;
   throw new RangeError(`${token} does not happen any more: nothing like its choice ${never} was asked`);
 }
 
-/** Resolves with the program, and rejects where it never will. */
+/** What a run is held against. */
+interface Limits {
+  readonly limitMs: number;
+  readonly limitChoices: number;
+  readonly invariants: readonly MachineInvariant[];
+}
+
+/** Resolves with the program, and rejects where it never will, or where an invariant does not hold. */
 async function ended(
-  program: Promise<void>,
+  program: Promise<unknown>,
   oracle: RecordingOracle,
   machines: readonly Machine[],
-  { limitMs, limitChoices }: { readonly limitMs: number; readonly limitChoices: number },
+  course: RunCourse,
+  { limitMs, limitChoices, invariants }: Limits,
 ): Promise<void> {
   let over = false;
   const done = program.finally(() => {
@@ -159,13 +204,28 @@ async function ended(
     if (times.some((now) => now > limitMs * 1e6)) {
       throw new NoEndError(`it did not end within ${limitMs} ms of virtual time`);
     }
-    if (oracle.asked > limitChoices) throw new NoEndError(`it did not end within ${limitChoices} choices`);
-    const now = `${times} ${oracle.asked}`;
+    if (oracle.calls > limitChoices) throw new NoEndError(`it did not end within ${limitChoices} choices`);
+    check(machines, invariants, 'always');
+    const { overdue } = course;
+    if (overdue !== undefined) throw new BrokenInvariantError(PROGRESS, overdue);
+    const now = `${times} ${oracle.calls}`;
     idle = now === progress ? idle + 1 : 0;
     progress = now;
     if (idle > IDLE_TURNS) throw new NoEndError(`nobody can go on${machines.map(whoWaits).join('')}`);
   }
-  return done;
+  await done;
+}
+
+/** Drivers get over their faults. */
+const PROGRESS = 'drivers make progress again';
+
+function check(machines: readonly Machine[], invariants: readonly MachineInvariant[], when: 'always' | 'atEnd'): void {
+  for (const machine of machines) {
+    for (const invariant of invariants) {
+      const what = invariant[when]?.(machine);
+      if (what !== undefined) throw new BrokenInvariantError(invariant.name, what);
+    }
+  }
 }
 
 function whoWaits({ idle }: Machine): string {

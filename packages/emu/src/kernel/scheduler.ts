@@ -155,6 +155,13 @@ export class Scheduler {
     this.idle.leave();
   }
 
+  /** Whoever made a call that slept hears of its result, at once or only after something else has happened. */
+  tell(resolve: (result: number) => void, result: number): void {
+    const late = this.oracle.asksAtSteps && this.oracle.choose(2, 'result.late') === 1;
+    if (late) this.idle.later(() => resolve(result));
+    else resolve(result);
+  }
+
   /** One signal comes with call after call, and listening to it costs as much as a call does: it is listened to once. */
   #hear(task: Task, abort: AbortSignal): void {
     task.heard = abort;
@@ -273,7 +280,7 @@ class InFlight implements Sleeper {
     if (result === undefined) return;
     this.scheduler.wake(this);
     this.scheduler.over(this.task, this.call, result);
-    this.resolve(result);
+    this.scheduler.tell(this.resolve, result);
   }
 }
 

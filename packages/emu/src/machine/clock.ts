@@ -10,6 +10,7 @@ class HeapTimer implements Timer {
     readonly time: number,
     readonly order: number,
     readonly run: () => void,
+    readonly ofDevice: boolean,
   ) {}
   cancel(): void {
     this.cancelled = true;
@@ -28,9 +29,12 @@ export class VirtualClock {
   readonly #heap: HeapTimer[] = [];
   #order = 0;
 
-  /** Runs `run` when `ns` nanoseconds have passed. */
-  after(ns: number, run: () => void): Timer {
-    const timer = new HeapTimer(this.now + ns, this.#order++, run);
+  /**
+   * Runs `run` when `ns` nanoseconds have passed.
+   * @param ofDevice whether it is something that a device does: that may come while the processor is at work, too
+   */
+  after(ns: number, run: () => void, ofDevice = false): Timer {
+    const timer = new HeapTimer(this.now + ns, this.#order++, run, ofDevice);
     this.#push(timer);
     this.onSet?.();
     return timer;
@@ -51,6 +55,30 @@ export class VirtualClock {
       if (this.#runFirst()) return true;
     }
     return false;
+  }
+
+  /** When the next timer is due; never where there is none. */
+  get next(): number {
+    return this.pending ? (this.#heap[0]?.time ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+  }
+
+  /** How many timers are due until then, set by devices or by anybody. */
+  due(until: number, ofDevice: boolean): number {
+    let count = 0;
+    for (const timer of this.#heap) {
+      if (!timer.cancelled && timer.time <= until && (timer.ofDevice || !ofDevice)) count++;
+    }
+    return count;
+  }
+
+  /** Runs the nth of them, from 0, by the time at which they are due. Time jumps there, and those before it are late. */
+  runNth(nth: number, ofDevice: boolean): void {
+    const timers = this.#heap.filter((each) => !each.cancelled && (each.ofDevice || !ofDevice));
+    const timer = timers.sort((a, b) => (before(a, b) ? -1 : 1))[nth];
+    if (timer === undefined) return;
+    if (timer.time > this.now && !ofDevice) this.now = timer.time;
+    timer.cancelled = true;
+    timer.run();
   }
 
   /** Whether a timer is set. */

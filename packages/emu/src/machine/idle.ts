@@ -1,3 +1,4 @@
+import type { Oracle } from '../explore/oracle.ts';
 import type { VirtualClock } from './clock.ts';
 
 /**
@@ -7,9 +8,12 @@ import type { VirtualClock } from './clock.ts';
 export class Idle {
   #waiters = 0;
   #armed = false;
+  /** What happens after the next event only. */
+  readonly #late: (() => void)[] = [];
 
   constructor(
     private readonly clock: VirtualClock,
+    private readonly oracle: Oracle,
     /** Lets interrupts and woken tasks run after a timer did something. */
     private readonly settle: () => void,
   ) {
@@ -32,8 +36,15 @@ export class Idle {
     this.#waiters--;
   }
 
+  /** Something that could happen now happens after the next event, if there is one. */
+  later(run: () => void): void {
+    this.enter();
+    this.#late.push(run);
+    this.#arm();
+  }
+
   #arm(): void {
-    if (this.#armed || this.#waiters === 0 || !this.clock.pending) return;
+    if (this.#armed || this.#waiters === 0 || !(this.clock.pending || this.#late.length > 0)) return;
     this.#armed = true;
     macrotask(this.#jump);
   }
@@ -41,13 +52,33 @@ export class Idle {
   readonly #jump = (): void => {
     this.#armed = false;
     if (this.#waiters === 0) return;
+    const late = this.#late.splice(0);
     try {
-      if (this.clock.runNext()) this.settle();
+      const isNear = this.clock.next <= this.clock.now + NEAR_NS;
+      if ((late.length === 0 || isNear) && this.#next()) this.settle();
+      for (const run of late) {
+        this.leave();
+        run();
+      }
     } finally {
       this.#arm();
     }
   };
+
+  /** The next event: the earliest, unless the oracle has others come first. */
+  #next(): boolean {
+    const { clock, oracle } = this;
+    if (!oracle.asksAtSteps) return clock.runNext();
+    const due = Math.min(clock.due(clock.next + NEAR_NS, false), MOST_EVENTS);
+    if (due > 0) clock.runNth(due > 1 ? oracle.choose(due, 'event.next') : 0, false);
+    return due > 0;
+  }
 }
+
+/** Nothing is late by more than 10 s. */
+const NEAR_NS = 10e9;
+/** So many of the events that are due can come next. */
+const MOST_EVENTS = 4;
 
 /** Calls back when the host has run every microtask. No time is measured: this is only a turn of the event loop. */
 export const macrotask: (run: () => void) => void = hostMacrotask();

@@ -107,7 +107,7 @@ export class Machine {
       profile === 'usrdrv-6.1'
         ? new IrqCore61(this.chip, this.msi, this.#fabric)
         : new IrqCore2611(this.chip, this.#fabric);
-    this.idle = new Idle(this.clock, () => this.scheduler.settle());
+    this.idle = new Idle(this.clock, this.oracle, () => this.scheduler.settle());
     this.scheduler = new Scheduler(this.cpus, this.oracle, this.idle, this.irqs);
     this.memory = new PhysicalMemory(memory, this.trace, this.oracle);
     this.iommu = new Iommu(this.memory, this.dmaDebug, this.oracle, this.trace, o.iommu ?? true);

@@ -138,6 +138,7 @@ export class PciHost implements FunctionHost {
     this.#accessing = true;
     try {
       this.clock.advance(ACCESS_NS);
+      this.#mayHappen();
       this.#mayRemove(to);
       return run();
     } finally {
@@ -171,8 +172,19 @@ export class PciHost implements FunctionHost {
       if (window === undefined) return undefined;
       this.#lastWindow = window;
     }
+    this.#mayHappen();
     this.#mayRemove(window.owner);
     return window.owner.present ? window : undefined;
+  }
+
+  /** What a device has due may happen while the processor is at work. */
+  #mayHappen(): void {
+    const { clock, oracle } = this;
+    if (!oracle.asksAtSteps) return;
+    const due = Math.min(clock.due(Number.POSITIVE_INFINITY, true), MOST_EVENTS);
+    if (due === 0) return;
+    const way = oracle.choose(1 + due, 'access.event');
+    if (way > 0) clock.runNth(way - 1, true);
   }
 
   #mayRemove(accessed: PciFunction): void {
@@ -214,6 +226,9 @@ export class PciHost implements FunctionHost {
 
 /** A PC has parts of its own in the slots before: the host bridge, the bridge to what was ISA, the display. */
 const FIRST_SLOT = 4;
+
+/** So many of the events that devices have due can come at an access. */
+const MOST_EVENTS = 3;
 
 /** Where BARs are placed: the hole that a PC leaves in memory below 4 GiB, or above all RAM. No two share a page. */
 const BELOW_4_GIB = { start: 0xe000_0000, end: 0xfec0_0000 };

@@ -1,3 +1,4 @@
+import { heldBy } from '../explore/machine-invariants.ts';
 import { RecordingOracle } from '../explore/recording-oracle.ts';
 import type { DmaReport } from '../machine/dma-debug.ts';
 import { Machine } from '../machine/machine.ts';
@@ -31,17 +32,7 @@ export function toHaveNoKernelWarnings(received: unknown): MatcherResult {
  */
 export function toHaveReleasedEverything(received: unknown): MatcherResult {
   const machine = asMachine(received);
-  const { memory, irqs, pci, kernel } = machine;
-  const held = [
-    ...(kernel.fileTable.count > 0 ? [count(kernel.fileTable.count, 'open file')] : []),
-    ...[...irqs.descs()].flatMap(({ irq, actions }) => actions.map(({ name }) => `irq ${irq}, claimed by ${name}`)),
-    ...(memory.pinned > 0 ? [`${count(memory.pinned, 'page')} pinned for DMA`] : []),
-    ...(memory.usedFrames > 0 ? [`${count(memory.usedFrames, 'page frame')} allocated`] : []),
-    ...pci
-      .functions()
-      .filter(({ isBusMaster }) => isBusMaster)
-      .map(({ address, model }) => `bus mastering of ${address} (${model.name})`),
-  ];
+  const held = heldBy(machine);
   return result(machine, 'resources that are still held', held.length, held);
 }
 
@@ -76,10 +67,6 @@ function caller(stack: string | undefined): string {
   // What a generator is resumed through is nowhere.
   const frames = (stack ?? '').split('\n').filter((line) => /^\s+at .*:\d+[)]?$/.test(line));
   return (frames.find((frame) => !OURS.test(frame)) ?? '').trim();
-}
-
-function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
 
 function asMachine(received: unknown): Machine {

@@ -2,13 +2,21 @@ import type { LineState, Moment, Recording } from '../explore/recording.ts';
 
 /**
  * A run as a table: a row a step, a column for everyone who takes steps, and how each line is after the step. The step
- * stands in its actor's column; `>` marks where somebody else came in between.
+ * stands in its actor's column; `>` marks where somebody else came in between. Of runs of whole drivers there is the time
+ * too, in virtual milliseconds.
  */
 export function columns(recording: Recording): string {
   const { actors, irqs, moments, violation, token } = recording;
-  const heads = ['step', ...actors, ...irqs.map((irq) => `irq ${irq}: line mask depth count`)];
+  const timed = moments.some(({ time }) => time !== undefined);
+  const heads = [
+    'step',
+    ...(timed ? ['ms'] : []),
+    ...actors,
+    ...irqs.map((irq) => `irq ${irq}: line mask depth count`),
+  ];
   const rows = moments.map((moment, nth) => [
     `${nth}`,
+    ...(timed ? [((moment.time ?? 0) / 1e6).toFixed(3)] : []),
     ...actors.map((actor) => cell(actor, moment)),
     ...moment.lines.map(lineCell),
   ]);

@@ -37,10 +37,14 @@ export interface TraceEvent {
 export class TraceLog {
   on = false;
   readonly events: TraceEvent[] = [];
+  /** Hears of each event when it happens. */
+  onEvent: ((event: TraceEvent) => void) | undefined = undefined;
 
   constructor(private readonly clock: VirtualClock) {}
 
   emit(kind: TraceKind, irq: number | undefined, who: string, detail = ''): void {
-    this.events.push({ time: this.clock.now, kind, irq, who, detail });
+    const event = { time: this.clock.now, kind, irq, who, detail };
+    this.events.push(event);
+    this.onEvent?.(event);
   }
 }
