@@ -156,6 +156,8 @@ export interface Target {
   /** A backend over that same kernel and process. */
   readonly backend: Backend;
   readonly bench: Bench;
+  /** Whether the backend opens functions by usr_pci_open (U1). Left out: yes. */
+  readonly standsOnUsrPci?: boolean;
 }
 
 /** Whatever a case can need. */
@@ -167,6 +169,8 @@ export type Ability =
   | 'signals'
   | 'credentials'
   | 'msi'
+  | 'dma'
+  | 'usr-pci'
   | 'iommu'
   | 'consistent-larger-than-page';
 
@@ -187,6 +191,9 @@ export function supportsOf(target: Target, machines: Partial<Record<MachineAbili
   for (const ability of ['threads', 'fork', 'signals', 'credentials', 'msi', 'iommu'] as const) {
     if (!kernel.supports[ability]) missing[ability] = `the kernel ${kernel.profile} is without ${ability} here`;
   }
+  if (!backend.supports.msi) missing.msi ??= `${backend.name} has no MSI`;
+  if (!backend.supports.dma) missing.dma = `${backend.name} has no DMA`;
+  if (target.standsOnUsrPci === false) missing['usr-pci'] = `${backend.name} does without the usr_pci calls`;
   if (!backend.supports.consistentLargerThanPage) {
     missing['consistent-larger-than-page'] = `${backend.name} gives consistent memory by the page`;
   }

@@ -12,8 +12,10 @@ export interface Bed<T extends Target = Target> {
   readonly teardown: (target: T) => void | Promise<void>;
 }
 
-/** How many random programs are run, and where their random numbers start. */
+/** Which cases are run; how many random programs, and where their random numbers start. */
 export interface ProgramOptions {
+  /** Only the cases of that level. A backend that is no kernel with the usr_pci calls has the driver level only. */
+  readonly level?: Case['level'];
   /** Left out: 500. */
   readonly programs?: number;
   /** Left out: somewhere else each time; a failure says where. */
@@ -34,10 +36,11 @@ const PROGRAMS = 500;
 export function plan<T extends Target>(
   { profile, missing }: SuiteSupports,
   bed: Bed<T>,
-  { programs = PROGRAMS, seed }: ProgramOptions,
+  { level, programs = PROGRAMS, seed }: ProgramOptions,
 ): Planned[] {
   const check = (): Promise<void> => checkPrograms({ ...bed, runs: programs, ...(seed !== undefined && { seed }) });
-  return casesOf(profile).map((c) => {
+  const cases = casesOf(profile).filter((each) => level === undefined || each.level === level);
+  return cases.map((c) => {
     const reason = skipReason(c, missing);
     return { case: c, name: nameOf(c), ...(reason !== undefined && { reason }), run: () => runCase(c, bed, check) };
   });

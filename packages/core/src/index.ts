@@ -35,5 +35,6 @@ export {
   type NumberField,
 } from './register-fields.ts';
 export * from './registers.ts';
+export { uioBackend } from './uio-backend/uio-backend.ts';
 export { userModeBackend } from './user-mode-backend/user-mode-backend.ts';
 export * from './user-mode-kernel.ts';

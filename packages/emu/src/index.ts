@@ -1,7 +1,7 @@
 export type { AccessHandlers, Bar, DeviceBus, DeviceConfig, DeviceModel, Width } from './devices/device.ts';
 export { EduDevice } from './devices/edu.ts';
 export { LedDevice } from './devices/led.ts';
-export { type EmulatedBackend, emulated } from './emulated.ts';
+export { type EmulatedBackend, type EmulatedInterface, type EmulatedOptions, emulated } from './emulated.ts';
 export type { Actor, Program } from './explore/actor.ts';
 export type { Course } from './explore/course.ts';
 export { PartialOrder } from './explore/dpor.ts';

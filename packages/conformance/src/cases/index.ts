@@ -40,6 +40,6 @@ export const CASES: readonly Case[] = [
   ...driverPciCases,
   ...driverMmioCases,
   ...driverIrqCases,
-  ...driverDmaCases,
+  ...driverDmaCases.map((each): Case => ({ ...each, needs: [...(each.needs ?? []), 'dma'] })),
   ...randomProgramCases,
 ];

@@ -1,24 +1,32 @@
-import { checkResult, EAGAIN, EINTR, SystemError } from '../errors.ts';
+import type { Clock } from '../backend.ts';
+import { checkResult, EAGAIN, EINTR } from '../errors.ts';
 import type { IrqSource, WaitOptions } from '../irq.ts';
-import { closed, closeEach, type OpenResources } from '../open-resources.ts';
-import {
-  F_SETFL,
-  type Interruptible,
-  O_CLOEXEC,
-  O_NONBLOCK,
-  O_RDONLY,
-  POLLIN,
-  type PollFd,
-  type UserModeKernel,
-  type UserThread,
-} from '../user-mode-kernel.ts';
-import { AnonymousMemory, immediate } from './user-memory.ts';
+import { type Closeable, closed, type OpenResources } from '../open-resources.ts';
+import type { Interruptible, MaySleep, SyscallResult } from '../user-mode-kernel.ts';
 
 const FOR_EVER = -1;
 /** The longest time that poll(2) takes: INT_MAX milliseconds, 25 days. */
 const MOST_MS = 0x7fff_ffff;
-/** What a read of the file gives: one native int (P2). */
-const COUNT_BYTES = 4;
+
+/**
+ * The open file that a source reads its interrupts from. Kernel interfaces differ in how they count and who unmasks (L);
+ * whatever they do, a file makes the line deliverable before it waits or says that there is nothing, and not before that.
+ */
+export interface InterruptFile extends Closeable {
+  /** For errors. */
+  readonly path: string;
+  /** Waits for an interrupt: what {@link taken} makes a count of, or -errno. */
+  read(o: Interruptible): MaySleep;
+  /** The same without a wait: -EAGAIN where there is none. */
+  tryRead(): SyscallResult;
+  /**
+   * The interrupts that a read brought, all since the read before it; undefined where they are none.
+   * @throws SystemError what the read failed with
+   */
+  taken(result: SyscallResult): number | undefined;
+  /** poll(2) for reading: 1, or 0 when the time is up, or -errno. */
+  poll(timeoutMs: number, o: Interruptible): MaySleep;
+}
 
 /** A read that waits. */
 interface Reader {
@@ -28,18 +36,11 @@ interface Reader {
   readonly settle: (() => void) | undefined;
 }
 
-/**
- * An interrupt through /proc/irq/N/irq. A read(2) that sleeps unmasks the line and waits in one system call (P5), and all
- * waiting reads of a source share it; `tryRead()` makes the file non-blocking for its one call.
- */
-export class UserModeIrqSource implements IrqSource {
+/** An interrupt through a file. All waiting reads of a source share one read of it. */
+export class FileIrqSource implements IrqSource {
   readonly line: number;
-  readonly #kernel: UserModeKernel;
-  readonly #thread: UserThread;
-  readonly #path: string;
-  readonly #fd: number;
-  readonly #memory: AnonymousMemory;
-  readonly #count: Int32Array;
+  readonly #file: InterruptFile;
+  readonly #clock: Clock;
   readonly #owner: OpenResources<IrqSource>;
 
   readonly #readers: Reader[] = [];
@@ -55,25 +56,14 @@ export class UserModeIrqSource implements IrqSource {
   #closed = false;
 
   /**
-   * @throws RangeError a line that is no integer >= 0
-   * @throws SystemError of the open(2) (P6); ENOMEM
+   * @param line the kernel's number
+   * @param file the source's from now on
    */
-  constructor(kernel: UserModeKernel, line: number, owner: OpenResources<IrqSource>) {
-    if (!Number.isSafeInteger(line) || line < 0) {
-      throw new RangeError(`an interrupt line is an integer >= 0, not ${String(line)}`);
-    }
+  constructor(line: number, file: InterruptFile, clock: Clock, owner: OpenResources<IrqSource>) {
     this.line = line;
-    this.#kernel = kernel;
-    this.#thread = kernel.process.thread;
+    this.#file = file;
+    this.#clock = clock;
     this.#owner = owner;
-    this.#path = `/proc/irq/${line}/irq`;
-    this.#memory = new AnonymousMemory(kernel.process, COUNT_BYTES);
-    this.#count = new Int32Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset, 1);
-    this.#fd = this.#thread.open(this.#path, O_RDONLY | O_CLOEXEC);
-    if (this.#fd < 0) {
-      this.#memory.close();
-      throw SystemError.fromResult(this.#fd, 'open', this.#path);
-    }
     owner.add(this);
   }
 
@@ -82,7 +72,7 @@ export class UserModeIrqSource implements IrqSource {
     const alone = !this.#asleep && this.#readers.length === 0;
     if (alone && signal === undefined && this.#unread === 0 && !this.#closed) return this.#readAlone();
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(closed('read', this.#path));
+      if (this.#closed) return reject(closed('read', this.#file.path));
       if (signal === undefined) {
         this.#readers.push({ resolve, reject, settle: undefined });
       } else {
@@ -95,16 +85,13 @@ export class UserModeIrqSource implements IrqSource {
   }
 
   tryRead(): number | undefined {
-    if (this.#closed) throw closed('read', this.#path);
+    if (this.#closed) throw closed('read', this.#file.path);
     if (this.#unread > 0) return this.#takeUnread();
-    const thread = this.#thread;
     for (;;) {
-      thread.fcntl(this.#fd, F_SETFL, O_NONBLOCK);
-      const result = immediate(thread.read(this.#fd, this.#memory.address, COUNT_BYTES), 'read');
-      thread.fcntl(this.#fd, F_SETFL, 0);
+      const result = this.#file.tryRead();
       if (result === -EAGAIN) return undefined;
       if (result === -EINTR) continue;
-      return this.#taken(result);
+      return this.#file.taken(result);
     }
   }
 
@@ -113,7 +100,7 @@ export class UserModeIrqSource implements IrqSource {
     if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
       throw new RangeError(`a timeout is a number of milliseconds >= 0, not ${String(timeoutMs)}`);
     }
-    if (this.#closed) throw closed('poll', this.#path);
+    if (this.#closed) throw closed('poll', this.#file.path);
     signal?.throwIfAborted();
     if (this.#unread > 0) return true;
 
@@ -148,27 +135,15 @@ export class UserModeIrqSource implements IrqSource {
     if (this.#closed) return;
     this.#closed = true;
     this.#owner.delete(this);
-    this.#rejectReaders(closed('read', this.#path));
+    this.#rejectReaders(closed('read', this.#file.path));
     // A call that sleeps holds the line until it has returned (P8).
     this.#interrupt.abort();
     this.#closing.abort();
-    const file = { close: () => checkResult(this.#thread.close(this.#fd), 'close', this.#path) };
-    closeEach([file, this.#memory]);
+    this.#file.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  /** The count that a read(2) left in memory; undefined where it is none. */
-  #taken(result: number): number | undefined {
-    if (result !== COUNT_BYTES) {
-      checkResult(result, 'read', this.#path);
-      throw new SystemError('EIO', 'read', { path: this.#path, detail: `${result} of ${COUNT_BYTES} bytes` });
-    }
-    const count = this.#count[0] ?? 0;
-    // The 2005 kernel can count below zero when other readers of the line race (D1); that is no interrupt.
-    return count > 0 ? count : undefined;
   }
 
   #takeUnread(): number {
@@ -186,14 +161,14 @@ export class UserModeIrqSource implements IrqSource {
   /** The usual case: nobody else waits, and nobody can call it off, so the kernel's promise is the reader's. */
   #readAlone(): Promise<number> {
     for (;;) {
-      const result = this.#thread.read(this.#fd, this.#memory.address, COUNT_BYTES, this.#interruptible);
+      const result = this.#file.read(this.#interruptible);
       if (typeof result !== 'number') {
         this.#asleep = true;
         return result.then(this.#onReadAlone, this.#onFailedAlone);
       }
       if (result === -EINTR) continue;
       try {
-        const count = this.#taken(result);
+        const count = this.#file.taken(result);
         if (count !== undefined) return Promise.resolve(count);
       } catch (failure) {
         return Promise.reject(failure);
@@ -203,9 +178,9 @@ export class UserModeIrqSource implements IrqSource {
 
   readonly #onReadAlone = (result: number): number | Promise<number> => {
     this.#asleep = false;
-    if (this.#closed) throw closed('read', this.#path);
+    if (this.#closed) throw closed('read', this.#file.path);
     try {
-      const count = result === -EINTR ? undefined : this.#taken(result);
+      const count = result === -EINTR ? undefined : this.#file.taken(result);
       return count ?? this.read();
     } finally {
       if (this.#readers.length > 0 && !this.#asleep) this.#readForReaders();
@@ -220,7 +195,7 @@ export class UserModeIrqSource implements IrqSource {
   /** Reads for those who wait, until nobody does or the read sleeps. */
   #readForReaders(): void {
     while (this.#readers.length > 0) {
-      const result = this.#thread.read(this.#fd, this.#memory.address, COUNT_BYTES, this.#interruptible);
+      const result = this.#file.read(this.#interruptible);
       if (typeof result !== 'number') {
         this.#asleep = true;
         result.then(this.#onRead, this.#onFailed);
@@ -246,7 +221,7 @@ export class UserModeIrqSource implements IrqSource {
   #deliver(result: number): void {
     if (result === -EINTR) return;
     try {
-      const count = this.#taken(result);
+      const count = this.#file.taken(result);
       if (count === undefined) return;
       const reader = this.#readers.shift();
       if (reader === undefined) {
@@ -285,14 +260,13 @@ export class UserModeIrqSource implements IrqSource {
 
   /** One call of `poll()`: polls again after a signal of somebody else's, for the time that is left. */
   async #pollUntil(timeoutMs: number, interrupt: AbortSignal, signal: AbortSignal | undefined): Promise<boolean> {
-    const { clock } = this.#kernel;
+    const clock = this.#clock;
     const start = clock.now();
-    const fds: PollFd[] = [{ fd: this.#fd, events: POLLIN, revents: 0 }];
     for (let left = timeoutMs; ; left = Math.max(0, timeoutMs - Number(clock.now() - start) / 1e6)) {
-      const result = await this.#thread.poll(fds, pollTimeout(left), { signal: interrupt });
-      if (this.#closed) throw closed('poll', this.#path);
+      const result = await this.#file.poll(pollTimeout(left), { signal: interrupt });
+      if (this.#closed) throw closed('poll', this.#file.path);
       if (result === 0 && left > MOST_MS && left < Number.POSITIVE_INFINITY) continue;
-      if (result !== -EINTR) return checkResult(result, 'poll', this.#path) > 0;
+      if (result !== -EINTR) return checkResult(result, 'poll', this.#file.path) > 0;
       signal?.throwIfAborted();
     }
   }

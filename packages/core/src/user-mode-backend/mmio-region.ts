@@ -1,4 +1,4 @@
-import { physicalAddress, type VirtualAddress, virtualAddress } from '../address.ts';
+import { physicalAddress, virtualAddress } from '../address.ts';
 import { checkResult } from '../errors.ts';
 import type { MmioRegion } from '../mmio.ts';
 import { closed, type OpenResources } from '../open-resources.ts';
@@ -34,17 +34,41 @@ export function mapPhysical(
   physicalAddress(first + BigInt(length) - 1n);
 
   const inPage = Number(first % PAGE);
-  const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
   const { thread } = process;
   const fd = checkResult(thread.open(DEV_MEM, O_RDWR | O_CLOEXEC), 'open', DEV_MEM);
-  let mapping: VirtualAddress;
   try {
-    const offset = first - BigInt(inPage);
-    mapping = mapped(thread.mmap(virtualAddress(0n), pages, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset), DEV_MEM);
+    return mapFile(process, { fd, path: DEV_MEM, offset: first - BigInt(inPage), inPage, length }, owner);
   } finally {
     // The mapping keeps what it needs.
     checkResult(thread.close(fd), 'close', DEV_MEM);
   }
+}
+
+/** Where registers are in a file. */
+export interface MappedRange {
+  readonly fd: number;
+  /** For errors. */
+  readonly path: string;
+  /** What mmap(2) is given: a multiple of the page size. */
+  readonly offset: bigint;
+  /** Where in the first page the registers start. */
+  readonly inPage: number;
+  /** Bytes of registers. */
+  readonly length: number;
+}
+
+/**
+ * Maps registers from an open file, which may be closed then.
+ * @throws SystemError of the mmap(2)
+ */
+export function mapFile(
+  process: UserProcess,
+  { fd, path, offset, inPage, length }: MappedRange,
+  owner: OpenResources<MmioRegion>,
+): MmioRegion {
+  const { thread } = process;
+  const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
+  const mapping = mapped(thread.mmap(virtualAddress(0n), pages, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset), path);
   try {
     const registers = process.mmio(virtualAddress(mapping + BigInt(inPage)), length);
     const unmap = () => checkResult(thread.munmap(mapping, pages), 'munmap');

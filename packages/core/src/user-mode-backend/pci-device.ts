@@ -1,6 +1,5 @@
-import { type Bar, decodeBars } from '../bars.ts';
 import { findCapability, PCI_CAP_ID_MSI, PCI_CAP_ID_MSIX } from '../capabilities.ts';
-import { type ConfigSpace, PCI_INTERRUPT_PIN } from '../config-space.ts';
+import type { ConfigSpace } from '../config-space.ts';
 import { checkResult, type ErrnoCode, SystemError } from '../errors.ts';
 import type { IrqSource } from '../irq.ts';
 import type { MmioRegion } from '../mmio.ts';
@@ -8,14 +7,15 @@ import { type Closeable, closed, closeEach, OpenResources } from '../open-resour
 import type { PciDevice } from '../pci.ts';
 import type { PciAddress } from '../pci-address.ts';
 import { PAGE_SIZE, type UserModeKernel } from '../user-mode-kernel.ts';
+import { BarRegions } from './bar-regions.ts';
 import { UserModeConfigSpace } from './config-space.ts';
 import { UserModeDmaMapper } from './dma-mapper.ts';
-import { UserModeIrqSource } from './irq-source.ts';
+import { checkVector, intxLine } from './intx.ts';
+import { openIrqFile } from './irq-file.ts';
 import { mapPhysical } from './mmio-region.ts';
-import { readNumber, readText, sysfsPath } from './sysfs.ts';
+import { sysfsPath } from './sysfs.ts';
 import { AnonymousMemory } from './user-memory.ts';
 
-const BARS = 6;
 /** As many interrupt numbers as a page holds. */
 const MAX_VECTORS = PAGE_SIZE / 4;
 
@@ -36,8 +36,7 @@ export class UserModePciDevice implements PciDevice {
   readonly #fd: number;
   /** What small system calls copy through: config space, interrupt numbers. */
   readonly #scratch: AnonymousMemory;
-  readonly #regions = new OpenResources<MmioRegion>();
-  readonly #bars: (MmioRegion | undefined)[] = [];
+  readonly #bars: BarRegions;
   readonly #irqs = new OpenResources<IrqSource>();
   /** The interrupt numbers of the allocated MSI vectors. While there are any, INTx is off. */
   #vectors: readonly number[] | undefined;
@@ -51,6 +50,9 @@ export class UserModePciDevice implements PciDevice {
     this.address = address;
     this.#owner = owner;
     this.#kernel = kernel;
+    this.#bars = new BarRegions(kernel.files, address, ({ address: physical, size }, regions) =>
+      mapPhysical(process, physical, size, regions),
+    );
     // The 2005 call has no domain, and would open the function of that number in domain 0.
     if (domain !== 0 && kernel.profile === 'chubb-2.6.11') throw this.#error('ENOENT', 'usr_pci_open');
     this.#fd = checkResult(process.thread.usrPciOpen(bus, slot, fn, dmaMask, domain), 'usr_pci_open', `${address}`);
@@ -69,27 +71,14 @@ export class UserModePciDevice implements PciDevice {
   }
 
   bar(index: number): MmioRegion {
-    if (!Number.isInteger(index) || index < 0 || index >= BARS) {
-      throw new RangeError(`a BAR is an integer from 0 to ${BARS - 1}, not ${String(index)}`);
-    }
-    this.#checkOpen('bar');
-    const open = this.#bars[index];
-    if (open !== undefined && this.#regions.has(open)) return open;
-    const bar = this.#decode(index);
-    if (bar === undefined) throw this.#error('ENODEV', 'bar', `nothing behind BAR ${index}`);
-    if (bar.kind === 'io') throw this.#error('EINVAL', 'bar', `BAR ${index} decodes I/O ports`);
-    const region = mapPhysical(this.#kernel.process, bar.address, bar.size, this.#regions);
-    this.#bars[index] = region;
-    return region;
+    return this.#bars.get(index);
   }
 
   irq(vector?: number): IrqSource {
-    if (vector !== undefined && (!Number.isSafeInteger(vector) || vector < 0)) {
-      throw new RangeError(`a vector is an integer >= 0, not ${String(vector)}`);
-    }
+    checkVector(vector);
     this.#checkOpen('irq');
     const line = vector === undefined ? this.#intx() : this.#vector(vector);
-    return new UserModeIrqSource(this.#kernel, line, this.#irqs);
+    return openIrqFile(this.#kernel, line, this.#irqs);
   }
 
   close(): void {
@@ -102,7 +91,7 @@ export class UserModePciDevice implements PciDevice {
       { close: () => this.#irqs.closeAll() },
       { close: () => this.#closeFd() },
       this.dma,
-      { close: () => this.#regions.closeAll() },
+      this.#bars,
       this.config,
       this.#scratch,
     ]);
@@ -112,22 +101,13 @@ export class UserModePciDevice implements PciDevice {
     this.close();
   }
 
-  #decode(index: number): Bar | undefined {
-    const path = sysfsPath(this.address, 'resource');
-    return decodeBars(readText(this.#kernel.files, path))[index];
-  }
-
   /** The line of the interrupt pin, as the kernel routed it. */
   #intx(): number {
     if (this.#vectors !== undefined) {
       if (this.#irqs.size > 0) throw this.#error('EBUSY', 'irq', 'the device sends MSI');
       this.#freeVectors();
     }
-    if (this.config.read8(PCI_INTERRUPT_PIN) === 0) throw this.#error('ENODEV', 'irq', 'no interrupt pin');
-    const line = readNumber(this.#kernel.files, sysfsPath(this.address, 'irq'));
-    // 0 and 255 are what firmware leaves for a pin that leads nowhere.
-    if (line === 0 || line === 255) throw this.#error('ENODEV', 'irq', 'the interrupt pin is not routed');
-    return line;
+    return intxLine(this.#kernel.files, this.address, this.config);
   }
 
   #vector(vector: number): number {

@@ -6,7 +6,7 @@ import { type Closeable, closed, closeEach, OpenResources } from '../open-resour
 import type { PciBus, PciDevice, PciFunction } from '../pci.ts';
 import { PciAddress } from '../pci-address.ts';
 import type { UserModeKernel } from '../user-mode-kernel.ts';
-import { UserModeIrqSource } from './irq-source.ts';
+import { openIrqFile } from './irq-file.ts';
 import { mapPhysical } from './mmio-region.ts';
 import { UserModePciDevice } from './pci-device.ts';
 import { scanSysfs } from './sysfs.ts';
@@ -22,26 +22,9 @@ import { scanSysfs } from './sysfs.ts';
  * - Closing the backend closes what was opened through it, not the kernel.
  */
 export function userModeBackend(kernel: UserModeKernel): Backend {
-  return new UserModeBackend(kernel);
-}
-
-class UserModeBackend implements Backend {
-  readonly name: string;
-  readonly supports: Supports;
-  readonly pci: PciBus;
-  readonly clock: Clock;
-  readonly #kernel: UserModeKernel;
-  readonly #devices = new OpenResources<Closeable>();
-  readonly #irqs = new OpenResources<IrqSource>();
-  readonly #regions = new OpenResources<MmioRegion>();
-  readonly #userMemory = new OpenResources<Closeable>();
-  #closed = false;
-
-  constructor(kernel: UserModeKernel) {
-    this.#kernel = kernel;
-    this.name = kernel.profile;
-    this.clock = kernel.clock;
-    this.supports = {
+  return new KernelBackend(kernel, {
+    name: kernel.profile,
+    supports: {
       msi: kernel.supports.msi,
       masksUntilNextWait: true,
       // Masking at the interrupt controller keeps everybody else on the line from being served.
@@ -50,26 +33,72 @@ class UserModeBackend implements Backend {
       consistentLargerThanPage: false,
       iommu: kernel.supports.iommu,
       mapPhysical: true,
+    },
+    open: (owner, address, dmaMask) => new UserModePciDevice(owner, address, dmaMask),
+    openIrq: ({ irqs }, line) => openIrqFile(kernel, line, irqs),
+  });
+}
+
+/** How a backend over a kernel's files opens what differs: functions and interrupts. */
+export interface KernelInterfaceOf {
+  readonly name: string;
+  readonly supports: Supports;
+  /** As {@link PciBus.open}, with arguments that have been checked. */
+  open(owner: BackendResources, address: PciAddress, dmaMask: bigint): PciDevice;
+  /** As {@link Backend.openIrq}. */
+  openIrq(owner: BackendResources, line: number): IrqSource;
+}
+
+/** What a backend has open. */
+export interface BackendResources {
+  readonly kernel: UserModeKernel;
+  readonly devices: OpenResources<Closeable>;
+  readonly irqs: OpenResources<IrqSource>;
+  readonly regions: OpenResources<MmioRegion>;
+  readonly userMemory: OpenResources<Closeable>;
+}
+
+/** A backend over the files of a kernel: /sys for finding, /dev/mem for physical memory; the rest is the interface's. */
+export class KernelBackend implements Backend {
+  readonly name: string;
+  readonly supports: Supports;
+  readonly pci: PciBus;
+  readonly clock: Clock;
+  readonly #resources: BackendResources;
+  readonly #interface: KernelInterfaceOf;
+  #closed = false;
+
+  constructor(kernel: UserModeKernel, through: KernelInterfaceOf) {
+    this.name = through.name;
+    this.supports = through.supports;
+    this.clock = kernel.clock;
+    this.#interface = through;
+    this.#resources = {
+      kernel,
+      devices: new OpenResources(),
+      irqs: new OpenResources(),
+      regions: new OpenResources(),
+      userMemory: new OpenResources(),
     };
     this.pci = { scan: () => this.#scan(), open: (address, o) => this.#open(address, o.dmaMask) };
   }
 
   openIrq(line: number): IrqSource {
     this.#checkOpen('open');
-    return new UserModeIrqSource(this.#kernel, line, this.#irqs);
+    return this.#interface.openIrq(this.#resources, line);
   }
 
   mapPhysical(address: PhysicalAddress | bigint, length: number): MmioRegion {
     this.#checkOpen('mmap');
-    return mapPhysical(this.#kernel.process, address, length, this.#regions);
+    return mapPhysical(this.#resources.kernel.process, address, length, this.#resources.regions);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     // Devices first: they unmap the user memory.
-    const open = [this.#devices, this.#irqs, this.#regions, this.#userMemory];
-    closeEach(open.map((resources) => ({ close: () => resources.closeAll() })));
+    const { devices, irqs, regions, userMemory } = this.#resources;
+    closeEach([devices, irqs, regions, userMemory].map((resources) => ({ close: () => resources.closeAll() })));
   }
 
   [Symbol.dispose](): void {
@@ -78,7 +107,7 @@ class UserModeBackend implements Backend {
 
   #scan(): PciFunction[] {
     this.#checkOpen('scandir');
-    return scanSysfs(this.#kernel.files);
+    return scanSysfs(this.#resources.kernel.files);
   }
 
   #open(where: PciAddress | string, dmaMask: bigint): PciDevice {
@@ -86,9 +115,8 @@ class UserModeBackend implements Backend {
     if (typeof dmaMask !== 'bigint' || BigInt.asUintN(64, dmaMask) !== dmaMask) {
       throw new RangeError(`a DMA mask is a bigint of at most 64 bits, not ${String(dmaMask)}`);
     }
-    this.#checkOpen('usr_pci_open');
-    const owner = { kernel: this.#kernel, devices: this.#devices, userMemory: this.#userMemory };
-    return new UserModePciDevice(owner, address, dmaMask);
+    this.#checkOpen('open');
+    return this.#interface.open(this.#resources, address, dmaMask);
   }
 
   #checkOpen(syscall: string): void {

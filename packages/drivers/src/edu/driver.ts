@@ -110,7 +110,8 @@ export class Edu implements Disposable {
   readonly #clock: Clock;
   readonly #registers: ReturnType<typeof eduRegisters.bind>;
   readonly #irq: IrqSource;
-  readonly #page: ConsistentMemory;
+  /** Not there on a backend without DMA, where edu still computes factorials. */
+  readonly #page: ConsistentMemory | undefined;
   readonly #mutex = new Mutex();
   readonly #bufferSize: number;
   /** What the operation under way has mapped. */
@@ -142,7 +143,7 @@ export class Edu implements Disposable {
     this.#refused();
     if (this.#busy()) this.#stop();
     this.#irq = o.msi ? device.irq(0) : device.irq();
-    this.#page = device.dma.allocConsistent(BUFFER_SIZE);
+    this.#page = pageOf(device);
     this.directIo = eduDirectIo({
       name: `${device.address}`,
       clock,
@@ -190,8 +191,9 @@ export class Edu implements Disposable {
     if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes is a Uint8Array');
     this.#checkRange(offset, bytes.length);
     await this.#operate('write', o, (turn) => {
-      this.#page.bytes.set(bytes);
-      return this.#transfer('toDevice', this.#page.busAddress, bytes.length, offset, turn);
+      const page = this.#pageFor(turn);
+      page.bytes.set(bytes);
+      return this.#transfer('toDevice', page.busAddress, bytes.length, offset, turn);
     });
   }
 
@@ -202,10 +204,11 @@ export class Edu implements Disposable {
   async read(offset: number, length: number, o?: OperationOptions): Promise<Uint8Array> {
     this.#checkRange(offset, length);
     return this.#operate('read', o, async (turn) => {
+      const page = this.#pageFor(turn);
       // What was written before must not pass for what came back.
-      this.#page.bytes.fill(0, 0, length);
-      await this.#transfer('fromDevice', this.#page.busAddress, length, offset, turn);
-      return this.#page.bytes.slice(0, length);
+      page.bytes.fill(0, 0, length);
+      await this.#transfer('fromDevice', page.busAddress, length, offset, turn);
+      return page.bytes.slice(0, length);
     });
   }
 
@@ -239,7 +242,7 @@ export class Edu implements Disposable {
       this.directIo.close();
       this.#mapping?.unmap();
       this.#irq.close();
-      this.#page.free();
+      this.#page?.free();
     }
   }
 
@@ -278,6 +281,11 @@ export class Edu implements Disposable {
     this.#checkBound(turn.name);
     if (this.#lost) throw this.#error('ENODEV', turn.name, 'the device was lost');
     if (this.#stopped) await this.#restart(turn);
+  }
+
+  #pageFor({ name }: Turn): ConsistentMemory {
+    if (this.#page === undefined) throw this.#error('ENOSYS', name, 'the backend has no DMA');
+    return this.#page;
   }
 
   /** The life of a streaming mapping: map, transfer each segment, unmap. */
@@ -464,4 +472,14 @@ function lengthOf(memory: UserMemory): number {
 
 function isGone(error: unknown): boolean {
   return error instanceof SystemError && error.code === 'ENODEV';
+}
+
+/** What transfers go through, undefined on a backend without DMA. */
+function pageOf({ dma }: PciDevice): ConsistentMemory | undefined {
+  try {
+    return dma.allocConsistent(BUFFER_SIZE);
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'ENOSYS') return undefined;
+    throw error;
+  }
 }

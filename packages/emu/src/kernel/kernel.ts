@@ -87,10 +87,10 @@ export class EmulatedKernel implements UserModeKernel {
     const proc = new ProcFs({ profile, irqCore, oracle, trace, cpus, fileTable, pciDevs });
     this.uio = new Uio({ irqCore, oracle, trace });
     this.iio = new Iio({ irqCore, oracle, trace, bus: machine.pci });
+    this.pciDrivers = new PciDrivers(pciDevs);
     // UIO came with 2.6.23. IIO was a patch, and goes with any kernel.
-    const iioPci = new IioPciStub(this.iio, oracle);
-    const drivers = profile === 'usrdrv-6.1' ? [iioPci, new UioPciGeneric(this.uio, oracle)] : [iioPci];
-    this.pciDrivers = new PciDrivers(pciDevs, drivers);
+    this.pciDrivers.register(new IioPciStub(this.iio, oracle));
+    if (profile === 'usrdrv-6.1') this.pciDrivers.register(new UioPciGeneric(this.uio, oracle));
     const sysfs = new SysFs(pciDevs, this.pciDrivers, [this.iio, this.uio]);
     this.vfs = new Vfs([proc, new DevFs(memory, [this.iio, this.uio]), sysfs], fileTable, profile);
     this.files = this.vfs.view;

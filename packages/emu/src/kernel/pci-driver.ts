@@ -17,14 +17,18 @@ export interface PciDriver {
 
 /** The drivers that are there, and which function has which: /sys/bus/pci/drivers. None has functions of its own accord. */
 export class PciDrivers {
-  readonly #drivers: readonly PciDriver[];
+  readonly #drivers: PciDriver[] = [];
   readonly #devs: PciDevs;
   /** Functions that a driver was told to take, by new_id: `vendor device`. */
   readonly #ids = new Map<PciDriver, Set<string>>();
 
-  constructor(devs: PciDevs, drivers: readonly PciDriver[]) {
+  constructor(devs: PciDevs) {
     this.#devs = devs;
-    this.#drivers = drivers;
+  }
+
+  /** pci_register_driver() */
+  register(driver: PciDriver): void {
+    this.#drivers.push(driver);
   }
 
   named(name: string): PciDriver | undefined {

@@ -11,8 +11,8 @@ import { MAX_UIO_MAPS, type UioInfo, type UioMem } from './uio-info.ts';
 
 const MASK_INTX = step('pci_check_and_mask_intx');
 
-/** A driver that hands a function to user space, and knows nothing of what it is. */
-abstract class GenericPciDriver implements PciDriver {
+/** A driver that hands a function to user space, and knows nothing of what it is: what stub drivers for PCI start from. */
+export abstract class GenericPciDriver implements PciDriver {
   abstract readonly name: string;
   readonly #devices = new Map<PciDev, UioDevice>();
 
@@ -83,7 +83,8 @@ export class IioPciStub extends GenericPciDriver {
   }
 }
 
-function interruptOf(dev: PciDev): Pick<UioInfo, 'irq' | 'irqFlags' | 'handler'> {
+/** The line of a function, shared, with a handler that masks at the function. */
+export function interruptOf(dev: PciDev): Pick<UioInfo, 'irq' | 'irqFlags' | 'handler'> {
   if (dev.irq === 0) return {};
   return { irq: dev.irq, irqFlags: IRQF_SHARED, handler: () => checkAndMaskIntx(dev) };
 }
@@ -101,7 +102,7 @@ function* checkAndMaskIntx(dev: PciDev): Steps<IrqReturn> {
 }
 
 /** pci_intx() */
-function maskIntx(dev: PciDev, mask: boolean): void {
+export function maskIntx(dev: PciDev, mask: boolean): void {
   const command = dev.function.configRead(PCI_COMMAND, 2);
   const next = mask ? command | PCI_COMMAND_INTX_DISABLE : command & ~PCI_COMMAND_INTX_DISABLE;
   if (next !== command) dev.function.configWrite(PCI_COMMAND, next, 2);
@@ -111,7 +112,7 @@ function maskIntx(dev: PciDev, mask: boolean): void {
  * The maps: the first five registers that decode plain memory, by the page. 6.1 compares the flags as a whole, and so passes
  * over prefetchable BARs and over 64-bit ones; user space finds those in sysfs only (resourceN).
  */
-function memoryResources({ function: pciFunction }: PciDev): UioMem[] {
+export function memoryResources({ function: pciFunction }: PciDev): UioMem[] {
   const mem: UioMem[] = [];
   // It looks at the first five registers only, too.
   for (let index = 0; index < MAX_UIO_MAPS; index++) {

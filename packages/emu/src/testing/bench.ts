@@ -1,5 +1,6 @@
-import { type Backend, type KernelProfile, type PciAddress, physicalAddress, userModeBackend } from '@usrdrv/core';
+import { type Backend, type KernelProfile, type PciAddress, physicalAddress } from '@usrdrv/core';
 import { EduDevice } from '../devices/edu.ts';
+import { backendOf, type EmulatedInterface } from '../emulated.ts';
 import type { ChoiceTag, Oracle } from '../explore/oracle.ts';
 import {
   IRQ_DISABLED,
@@ -21,6 +22,8 @@ export interface TargetOptions {
   readonly interrupts?: '8259';
   readonly iommu?: false;
   readonly comm?: string;
+  /** Left out: `usrdrv`. */
+  readonly interface?: EmulatedInterface;
   /** What goes wrong. Left out, what the bench is told to let fail. */
   readonly oracle?: Oracle;
 }
@@ -31,6 +34,7 @@ export interface EmulatedTarget {
   readonly kernel: EmulatedKernel;
   readonly backend: Backend;
   readonly bench: EmulatedBench;
+  readonly standsOnUsrPci: boolean;
 }
 
 /** A fresh machine with two edu devices, each on a line of its own, and the other side of its kernel. */
@@ -40,7 +44,9 @@ export function emulatedTarget(profile: KernelProfile, o: TargetOptions = {}): E
   const options: MachineOptions = { kernel: profile, oracle: faults, devices, ...o };
   const machine = new Machine(options);
   const { kernel } = machine;
-  return { machine, kernel, backend: userModeBackend(kernel), bench: new EmulatedBench(machine, devices, faults) };
+  const backend = backendOf(machine, o.interface);
+  const standsOnUsrPci = (o.interface ?? 'usrdrv') === 'usrdrv';
+  return { machine, kernel, backend, bench: new EmulatedBench(machine, devices, faults), standsOnUsrPci };
 }
 
 /** Switches the machine off. */
