@@ -98,10 +98,10 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
         if (run.taken.length < known.tape.size) Object.assign(known, { tape: run.tape, violation });
       }
     } else if (o.outcomes === true && !run.givenUp) {
-      const outcome = outcomeOf(stage.world);
+      const outcome = stage.outcome();
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     }
-    if (runs % CHECK_PERIOD === 0 && !run.givenUp) checkDeterminism(scenario, kernel, run);
+    if (runs % CHECK_PERIOD === 0 && !run.givenUp) checkDeterminism(scenario, kernel, run, stage.outcome());
   }
   const failures = [...found.values()].map(({ violation, tape, foundAt, times }) => {
     const short = o.shrink === false ? { tape, violation } : shrink(scenario, kernel, tape, violation);
@@ -206,10 +206,14 @@ class Stage {
     }
     this.#used = true;
     this.world.reset();
-    this.scenario.start(this.world);
     if (watch !== undefined) this.#interleaving.onStep = watch(this.world);
-    this.#interleaving.run();
+    this.#interleaving.run(this.scenario);
     return this.#interleaving;
+  }
+
+  /** What came of the run. */
+  outcome(): string {
+    return this.scenario.outcome?.(this.world) ?? outcomeOf(this.world);
   }
 
   #newWorld(): World {
@@ -218,12 +222,13 @@ class Stage {
 }
 
 /** The same tape has to give the same run: else something chooses that is no choice. */
-function checkDeterminism(scenario: ThreadScenario, kernel: KernelProfile, run: Interleaving): void {
+function checkDeterminism(scenario: ThreadScenario, kernel: KernelProfile, run: Interleaving, outcome: string): void {
   const strategy = new Replay(run.tape);
   strategy.begin();
-  const again = new Stage(scenario, kernel, strategy).run();
+  const stage = new Stage(scenario, kernel, strategy);
+  const again = stage.run();
   const same = again.steps === run.steps && again.violation?.what === run.violation?.what;
-  if (same && again.last.name === run.last.name && outcomeOf(again.world) === outcomeOf(run.world)) return;
+  if (same && again.last.name === run.last.name && stage.outcome() === outcome) return;
   const token = formatToken({ kernel, scenario: scenario.name, tape: run.tape });
   throw new Error(
     `${scenario.name} is not deterministic: ${token} took ${run.steps} steps, and ${again.steps} when it was run again; ` +

@@ -7,6 +7,7 @@ import { type Actor, type Program, TAKE, TIMER, USER } from './actor.ts';
 import type { Invariant, Violation } from './invariants.ts';
 import type { ChoiceTag } from './oracle.ts';
 import type { Strategy } from './strategy.ts';
+import type { ThreadScenario } from './thread-scenario.ts';
 import type { Tape } from './token.ts';
 import type { ExploredThread, World } from './world.ts';
 
@@ -34,6 +35,7 @@ export class Interleaving implements Stepper {
   #position = 0;
   /** The choices are over: what follows is calm, and only shows who can still go on. */
   calm = false;
+  #straight = false;
   /** The step that was taken last, and by whom. */
   last: Step = USER;
   current: Actor | undefined = undefined;
@@ -54,10 +56,11 @@ export class Interleaving implements Stepper {
   ) {
     world.machine.scheduler.stepper = this;
     world.oracle.asked = this;
+    world.runner = this;
   }
 
-  /** Runs the programs that the world has been given. The violation, where there is one. */
-  run(): Violation | undefined {
+  /** Runs the programs that a scenario gives the world. The violation, where there is one. */
+  run(scenario: Pick<ThreadScenario, 'start' | 'atRest'>): Violation | undefined {
     this.violation = undefined;
     this.steps = 0;
     this.givenUp = false;
@@ -65,14 +68,16 @@ export class Interleaving implements Stepper {
     this.ways.length = 0;
     this.#position = 0;
     this.calm = false;
+    this.#straight = false;
     this.current = undefined;
     this.last = USER;
     this.#progress = 0;
     this.#lastThread = undefined;
     this.#also.length = 0;
+    scenario.start(this.world);
     try {
       this.#untilRest();
-      if (this.violation === undefined && !this.givenUp) this.#rest();
+      if (this.violation === undefined && !this.givenUp) this.#rest(scenario);
     } catch (error) {
       this.fail('no exception', error instanceof Error ? error.message : String(error));
     }
@@ -82,6 +87,19 @@ export class Interleaving implements Stepper {
   /** Notes what went wrong; the first thing counts. */
   fail(invariant: string, what: string): void {
     this.violation ??= { invariant, what, step: this.last.name, actor: this.current?.name ?? '' };
+  }
+
+  /** Runs a program before the others, or after them: no choices, and interrupts are taken at once. */
+  straight(actor: Actor, program: Program): void {
+    const { calm } = this;
+    this.calm = true;
+    this.#straight = true;
+    actor.reset(program);
+    this.current = undefined;
+    this.#untilRest();
+    this.current = undefined;
+    this.#straight = false;
+    this.calm = calm;
   }
 
   begin(_task: Task, call: SystemCall): number {
@@ -135,7 +153,10 @@ export class Interleaving implements Stepper {
   #next(): Actor | undefined {
     const { current, strategy } = this;
     const goesOn = current !== undefined && this.#canGoOn(current);
-    if (this.calm) return goesOn ? current : this.#collect(undefined) > 0 ? this.#enabled[0] : undefined;
+    if (this.calm) {
+      if (goesOn && !this.#straight) return current;
+      return this.#calmNext(this.#collect(goesOn ? current : undefined), goesOn);
+    }
     const at = this.#position++;
     if (goesOn && strategy.stays(at)) return current;
     const count = this.#collect(goesOn ? current : undefined);
@@ -148,6 +169,13 @@ export class Interleaving implements Stepper {
     }
     if (way > 0) this.#took(at, way);
     return this.#enabled[Math.min(way, count - 1)];
+  }
+
+  /** Interrupts come before whoever goes on: then none is late. */
+  #calmNext(count: number, goesOn: boolean): Actor | undefined {
+    if (count === 0) return undefined;
+    const [first, second] = this.#enabled;
+    return goesOn && count > 1 && second?.kind === 'interrupt' ? second : first;
   }
 
   #took(at: number, way: number): void {
@@ -261,10 +289,8 @@ export class Interleaving implements Stepper {
     let result = raw;
     this.#returned++;
     if (task !== undefined && call !== undefined) {
-      if (raw === -ERESTARTSYS || raw === -ERESTARTNOHAND) {
-        task.signalPending = false;
-        result = -EINTR;
-      }
+      if (raw === -ERESTARTSYS || raw === -ERESTARTNOHAND) result = -EINTR;
+      task.signalPending = false;
       this.#reads(actor, result);
       this.world.machine.scheduler.over(task, call, result);
     }
@@ -293,9 +319,9 @@ export class Interleaving implements Stepper {
   /** Keeps the books of a read of an irq file. */
   #reads(actor: Actor, result: number): void {
     const thread = this.#threadOf(actor);
-    if (thread === undefined || thread.reading < 0) return;
-    const ops = thread.thread.process.files.get(thread.reading)?.ops;
-    thread.reading = -1;
+    const ops = thread?.reading;
+    if (thread === undefined || ops === undefined) return;
+    thread.reading = undefined;
     thread.results.push(result === 4 ? thread.value : result);
     for (const line of this.world.lines) {
       const { file } = line;
@@ -343,13 +369,14 @@ export class Interleaving implements Stepper {
   }
 
   /** Nobody can go on: looks at what became of everyone, then lets devices try everything, and ends the process. */
-  #rest(): void {
+  #rest(scenario: Pick<ThreadScenario, 'atRest'>): void {
     const { world } = this;
     for (const invariant of this.invariants) {
       const what = invariant.atRest?.(world);
       if (what !== undefined) this.fail(invariant.name, what);
     }
     this.calm = true;
+    if (this.violation === undefined) scenario.atRest?.(world);
     for (let round = 0; this.violation === undefined && this.#unfinished() > 0; round++) {
       const before = this.#returned;
       for (const line of world.lines) line.fire();

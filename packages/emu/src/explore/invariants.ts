@@ -99,13 +99,12 @@ const interruptsAreConserved: Invariant = {
 const noWakeUpIsLost: Invariant = {
   name: 'no wake-up is lost',
   atRest({ threads, lines }) {
-    for (const { name, task, actor, reading, thread } of threads) {
+    for (const { name, task, actor, reading } of threads) {
       if (actor.at !== SCHEDULE || actor.done) continue;
       if (task.signalPending && task.state === TASK_INTERRUPTIBLE)
         return `${name} sleeps although a signal waits for it`;
-      const ops = thread.process.files.get(reading)?.ops;
       for (const { file, irq } of lines) {
-        if (file === undefined || file !== ops || file.count <= 0) continue;
+        if (file === undefined || file !== reading || file.count <= 0) continue;
         return `${name} sleeps in a read of irq ${irq}, whose count is ${file.count}`;
       }
     }

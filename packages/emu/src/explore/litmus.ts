@@ -181,7 +181,7 @@ export function signal(thread: string): Event {
   return {
     name: `signal ${thread}`,
     step: () => SIGNAL,
-    act: ({ world }) => world.threads.find(({ name }) => name === thread)?.task.signal(),
+    act: ({ world }) => world.threads.find(({ name }) => name === thread)?.signal(),
   };
 }
 const SIGNAL = step('signal');

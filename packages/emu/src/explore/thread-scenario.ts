@@ -22,11 +22,15 @@ export interface ThreadScenario {
   /** Invariants besides those that always hold. */
   readonly invariants?: readonly Invariant[];
   /** An invariant that does not hold here, by name, and why. */
-  readonly without?: { readonly invariant: string; readonly because: string };
+  readonly without?: { readonly invariant: string; readonly because: string } | undefined;
   /** More preemptions than this make too many schedules for a plain exhaustive search. */
   readonly mostPreemptions?: number;
   /** It changes more of the machine than its lines: each run gets a machine of its own, which takes longer. */
   readonly fresh?: boolean;
   /** Gives the world its threads and devices. Called before each run. */
   start(world: World): void;
+  /** When nobody can go on: ends whoever sleeps, looks at what is left. Left out: devices interrupt until all are done. */
+  atRest?(world: World): void;
+  /** What came of a run. Left out: what each thread read. */
+  outcome?(world: World): string;
 }

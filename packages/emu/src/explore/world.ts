@@ -12,9 +12,11 @@ import {
   type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
+import type { FileOperations } from '../kernel/file.ts';
 import { IRQ_DISABLED, IRQ_LEVEL, type IrqDesc } from '../kernel/irq-desc.ts';
 import { ChubbIrqFile } from '../kernel/irq-file-chubb.ts';
 import { UsrdrvIrqFile } from '../kernel/irq-file-usrdrv.ts';
+import { Process } from '../kernel/process.ts';
 import type { Thread } from '../kernel/syscalls.ts';
 import { TASK_RUNNING, type Task } from '../kernel/task.ts';
 import type { IrqLine } from '../machine/irq-line.ts';
@@ -41,6 +43,8 @@ export class World {
   readonly interrupts: readonly Actor[];
   readonly clock: Actor;
   readonly lines: WatchedLine[] = [];
+  /** What runs the programs. */
+  runner: { straight(actor: Actor, program: Program): void } | undefined = undefined;
   /** All of them; an actor's `id` is its place here. */
   readonly actors: Actor[] = [];
   #threadsUsed = 0;
@@ -58,7 +62,7 @@ export class World {
     const { irqs } = this.machine;
     const forgetEdge = irqs.forgetEdge.bind(irqs);
     irqs.forgetEdge = (irq) => {
-      for (const line of this.lines) if (line.irq === irq) line.waiting = false;
+      for (const line of this.lines) if (line.irq === irq) line.dropped();
       forgetEdge(irq);
     };
   }
@@ -69,6 +73,19 @@ export class World {
     thread.reset();
     thread.actor.reset(program(thread));
     return thread;
+  }
+
+  /** A process with one thread, forked from the first one as it is now. For scenarios whose runs are `fresh`. */
+  process(name: string, program: (t: ExploredThread) => Program): ExploredThread {
+    this.#threadsUsed++;
+    const thread = this.#explored(name, this.machine.kernel.process.fork());
+    thread.actor.reset(program(thread));
+    return thread;
+  }
+
+  /** Runs a program of a thread calmly, before the run begins or when nobody can go on; interrupts are taken at once. */
+  straight(thread: ExploredThread, program: (t: ExploredThread) => Program): void {
+    this.runner?.straight(thread.actor, program(thread));
   }
 
   /** A device, or whoever else acts on the machine from outside. */
@@ -114,7 +131,11 @@ export class World {
     this.#devicesUsed = 0;
     const { cpus, chip, irqs, kernel } = this.machine;
     const { process, fileTable } = kernel;
-    for (const { actor } of this.threads) if (actor.call !== undefined) process.leave();
+    for (const { actor } of this.threads) {
+      if (actor.call !== undefined) process.leave();
+      actor.reset(undefined);
+    }
+    for (const actor of this.devices) actor.reset(undefined);
     if (fileTable.count > 0) {
       process.files.removeAll();
       fileTable.count = 0;
@@ -138,9 +159,12 @@ export class World {
   }
 
   #newThread(name: string): ExploredThread {
-    const { kernel } = this.machine;
-    const { process } = kernel;
-    const thread = this.threads.length === 0 ? process.thread : process.clone();
+    const { process } = this.machine.kernel;
+    return this.#explored(name, this.threads.length === 0 ? process.thread : process.clone());
+  }
+
+  #explored(name: string, made: Thread | Process | number): ExploredThread {
+    const thread = made instanceof Process ? made.thread : made;
     const task = typeof thread === 'number' ? undefined : thread.tasks[0];
     if (typeof thread === 'number' || task === undefined) throw new Error(`no thread: ${String(thread)}`);
     const explored = new ExploredThread(thread, task, this.#actor('thread', name, task.cpu, task));
@@ -169,12 +193,13 @@ class WorldOracle implements Oracle {
 
 /** A thread of a scenario: its system calls, made with buffers of its own. */
 export class ExploredThread {
+  /** A page of memory. */
   readonly buf: VirtualAddress;
   readonly #values: Int32Array;
   /** What its reads gave, in order: the count that was read, or -errno. */
   readonly results: number[] = [];
-  /** The descriptor that it reads from now. */
-  reading = -1;
+  /** The file that it reads from now; null where there is none, undefined in no read. */
+  reading: FileOperations | null | undefined = undefined;
 
   constructor(
     readonly thread: Thread,
@@ -200,25 +225,34 @@ export class ExploredThread {
 
   reset(): void {
     this.results.length = 0;
-    this.reading = -1;
+    this.reading = undefined;
     this.task.state = TASK_RUNNING;
     this.task.signalPending = false;
   }
 
-  open(path: string, flags = O_RDONLY): MaySleep {
+  /** A signal with a handler: in user space the handler runs at once; a system call that sleeps ends. */
+  signal(): void {
+    if (this.actor.call !== undefined) this.task.signal();
+  }
+
+  /** Any system call. */
+  call(make: (thread: Thread) => MaySleep): MaySleep {
     this.actor.plain = false;
-    return this.thread.open(path, flags);
+    return make(this.thread);
+  }
+
+  open(path: string, flags = O_RDONLY): MaySleep {
+    return this.call((thread) => thread.open(path, flags));
   }
 
   close(fd: number): MaySleep {
-    this.actor.plain = false;
-    return this.thread.close(fd);
+    return this.call((thread) => thread.close(fd));
   }
 
   /** read(2) of an irq file. */
   read(fd: number, buf = this.buf): MaySleep {
     this.actor.plain = true;
-    this.reading = fd;
+    this.reading = this.thread.process.files.get(fd)?.ops ?? null;
     return this.thread.read(fd, buf, 4);
   }
 
@@ -228,13 +262,11 @@ export class ExploredThread {
   }
 
   epollCtl(epfd: number, op: number, fd: number, event: EpollEvent): MaySleep {
-    this.actor.plain = false;
-    return this.thread.epollCtl(epfd, op, fd, event);
+    return this.call((thread) => thread.epollCtl(epfd, op, fd, event));
   }
 
   epollWait(epfd: number, events: EpollEvent[], timeoutMs = -1): MaySleep {
-    this.actor.plain = false;
-    return this.thread.epollWait(epfd, events, 8, timeoutMs);
+    return this.call((thread) => thread.epollWait(epfd, events, 8, timeoutMs));
   }
 }
 
@@ -266,23 +298,35 @@ export class WatchedLine {
 
   /** A device holds the line. */
   raise(): void {
-    if (this.wire.asserted) return;
-    this.raised++;
-    this.waiting = true;
+    const before = this.wire.asserted;
     this.wire.raise(this);
+    this.held(before);
   }
 
   /** A driver has acknowledged the device, which lets the line go. */
   lower(): void {
-    if (!this.wire.asserted) return;
-    this.waiting = false;
+    const before = this.wire.asserted;
     this.wire.lower(this);
+    this.held(before);
+  }
+
+  /** Keeps the books of what a device has just done to the line. */
+  held(before: boolean): void {
+    const { asserted } = this.wire;
+    if (asserted && !before) this.raised++;
+    if (asserted !== before) this.waiting = asserted;
   }
 
   /** The handler has counted one up. */
   counted(): void {
     this.delivered++;
     this.waiting = false;
+  }
+
+  /** Whoever has the line next hears nothing of what came before. */
+  dropped(): void {
+    this.waiting = false;
+    if (this.file === undefined) this.delivered = this.returned;
   }
 
   /** One edge. */

@@ -14,14 +14,14 @@ import {
   PROT_READ,
   PROT_WRITE,
   SCATTERLIST,
-  type UserThread,
   type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
+import type { ExploredThread } from '@usrdrv/emu';
 
 /** Where guest/calls.h has them. */
-const SCRATCH = 0x20_0000_0000n;
-const SCRATCH_STRIDE = 0x1_0000n;
+const UNMAPPED = 0x20_0000_1000n;
+const READ_ONLY = 0x20_0000_2000n;
 const ARENA_BASE = 0x30_0000_0000n;
 const ARENA_STRIDE = 0x10_0000n;
 const ARENA_PAGES = 4;
@@ -38,115 +38,128 @@ export interface LitmusDevice {
   acknowledge(bits: number): void;
 }
 
-/** A call that has begun: its result, which means nothing where a stepper has the call, and what it logs in the end. */
-export interface Begun {
-  readonly result: MaySleep<number | bigint>;
-  log(result: number | bigint): string;
+/** A call that a thread can make: it begins, and logs its result when it is over. */
+export interface Act {
+  begin(): MaySleep;
+  log(result: number): string;
 }
 
-/** Makes the calls of one worker on the emulated kernel, and logs what guest/calls.c logs. */
+/** Makes the calls of one thread on the emulated kernel, and logs what guest/calls.c logs. */
 export class Caller {
-  readonly #scratch: bigint;
   readonly #view: DataView;
 
   constructor(
-    readonly thread: UserThread,
+    readonly thread: ExploredThread,
     private readonly device: LitmusDevice,
     /** What the workers remember together: bus addresses, by number. */
     private readonly mappings: Map<number, bigint>,
-    which: number,
   ) {
-    this.#scratch = SCRATCH + BigInt(which) * SCRATCH_STRIDE;
-    this.#map(this.#scratch, PAGE_SIZE, PROT_READ | PROT_WRITE);
-    this.#map(this.#scratch + BigInt(2 * PAGE_SIZE), PAGE_SIZE, PROT_READ);
-    const bytes = thread.process.bytes(virtualAddress(this.#scratch), PAGE_SIZE);
+    const bytes = thread.thread.process.bytes(thread.buf, PAGE_SIZE);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, PAGE_SIZE);
   }
 
-  mapArena(): void {
+  /** What calls are made with, in the process that all are forked from. */
+  mapMemory(): void {
     this.#map(ARENA_BASE, ARENA_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE);
+    this.#map(READ_ONLY, PAGE_SIZE, PROT_READ);
   }
 
-  begin(call: Call): Begun {
+  act(call: Call): Act {
     const { thread, device } = this;
     switch (call.call) {
       case 'open':
-        return { result: thread.open(`/proc/irq/${device.irq}/irq`, call.flags), log: logFd };
+        return { begin: () => thread.open(`/proc/irq/${device.irq}/irq`, call.flags), log: logFd };
       case 'close':
-        return { result: thread.close(call.fd), log: logResult };
+        return { begin: () => thread.close(call.fd), log: logResult };
       case 'dup':
-        return { result: thread.dup(call.fd), log: logFd };
+        return { begin: () => thread.call((t) => t.dup(call.fd)), log: logFd };
       case 'setfl':
-        return { result: thread.fcntl(call.fd, F_SETFL, call.flags), log: logResult };
+        return { begin: () => thread.call((t) => t.fcntl(call.fd, F_SETFL, call.flags)), log: logResult };
       case 'read': {
-        const log = (result: number | bigint) =>
-          result === 4 ? `4: ${this.#view.getInt32(0, true)}` : logResult(result);
-        return { result: thread.read(call.fd, this.#pointer(call.buf, 0), call.count), log };
+        const log = (result: number) => (result === 4 ? `4: ${thread.value}` : logResult(result));
+        return { begin: () => thread.read(call.fd, this.#pointer(call.buf, 0)), log };
       }
       case 'poll': {
         const fds: PollFd[] = call.fds.map((each) => ({ ...each, revents: 0 }));
-        return { result: thread.poll(fds, call.timeout), log: logList(() => fds.map(({ revents }) => revents)) };
+        return { begin: () => thread.poll(fds, call.timeout), log: logList(() => fds.map(({ revents }) => revents)) };
       }
       case 'select': {
         const sets = { read: new Set(call.read) };
         const timeout = call.timeout < 0 ? undefined : call.timeout;
-        return { result: thread.select(sets, timeout), log: logList(() => [...sets.read]) };
+        return { begin: () => thread.call((t) => t.select(sets, timeout)), log: logList(() => [...sets.read]) };
       }
       case 'epoll_create1':
-        return { result: thread.epollCreate1(call.flags), log: logFd };
+        return { begin: () => thread.call((t) => t.epollCreate1(call.flags)), log: logFd };
       case 'epoll_ctl': {
         const event = { events: call.events, data: call.fd };
-        return { result: thread.epollCtl(call.epfd, call.op, call.fd, event), log: logResult };
+        return { begin: () => thread.epollCtl(call.epfd, call.op, call.fd, event), log: logResult };
       }
       case 'epoll_wait': {
         const events: EpollEvent[] = [];
-        const result = thread.epollWait(call.epfd, events, call.maxevents, call.timeout);
-        return { result, log: logList(() => events.map(({ data }) => data)) };
+        const log = logList(() => events.map(({ data }) => data));
+        return { begin: () => thread.epollWait(call.epfd, events, call.timeout), log };
       }
       case 'mmap': {
-        const address = ARENA_BASE + BigInt(call.arena) * ARENA_STRIDE;
-        const log = (result: number | bigint) => (result === address ? '0' : logResult(result));
-        return { result: thread.mmap(virtualAddress(address), call.length, call.prot, MAP_HERE, -1, 0n), log };
+        const address = virtualAddress(ARENA_BASE + BigInt(call.arena) * ARENA_STRIDE);
+        const begin = () => thread.call((t) => errorOf(t.mmap(address, call.length, call.prot, MAP_HERE, -1, 0n)));
+        return { begin, log: logResult };
       }
-      case 'munmap':
-        return { result: thread.munmap(this.#arena(call.arena, call.offset), call.length), log: logResult };
+      case 'munmap': {
+        const address = this.#arena(call.arena, call.offset);
+        return { begin: () => thread.call((t) => t.munmap(address, call.length)), log: logResult };
+      }
       case 'usr_pci_open': {
         const { domain, bus, slot, function: fn } = device.address;
-        return { result: thread.usrPciOpen(bus, slot, fn, MASKS[call.mask], domain), log: logFd };
+        return { begin: () => thread.call((t) => t.usrPciOpen(bus, slot, fn, MASKS[call.mask], domain)), log: logFd };
       }
       case 'usr_pci_mmap':
         return this.#usrPciMmap(call);
       case 'usr_pci_munmap': {
-        this.#view.setBigUint64(INFO + MAPPING_INFO.dmaaddr, this.mappings.get(call.mapping) ?? 0xdead_0000n, true);
-        const log = (result: number | bigint) => {
+        const begin = () => {
+          this.#view.setBigUint64(INFO + MAPPING_INFO.dmaaddr, this.mappings.get(call.mapping) ?? 0xdead_0000n, true);
+          return thread.call((t) => t.usrPciMunmap(call.fd, this.#pointer(call.mp, INFO)));
+        };
+        const log = (result: number) => {
           if (result === 0) this.mappings.delete(call.mapping);
           return logResult(result);
         };
-        return { result: thread.usrPciMunmap(call.fd, this.#pointer(call.mp, INFO)), log };
+        return { begin, log };
       }
       case 'raise':
-        device.raise(call.bits);
-        return { result: 0, log: nothing };
+        return this.outside(() => device.raise(call.bits));
       case 'acknowledge':
-        device.acknowledge(call.bits);
-        return { result: 0, log: nothing };
+        return this.outside(() => device.acknowledge(call.bits));
       default:
         throw new Error(`no litmus test makes the call ${call.call}`);
     }
   }
 
-  #usrPciMmap(call: Extract<Call, { readonly call: 'usr_pci_mmap' }>): Begun {
+  /** What the kernel does not see, and nobody logs. */
+  outside(act: () => void): Act {
+    const begin = () =>
+      this.thread.call(() => {
+        act();
+        return 0;
+      });
+    return { begin, log: () => '' };
+  }
+
+  #usrPciMmap(call: Extract<Call, { readonly call: 'usr_pci_mmap' }>): Act {
+    const { arena, offset, size, nents, direction, mp, sglist, fd, to } = call;
+    if (typeof arena !== 'number') throw new Error('a litmus test maps an arena');
     const view = this.#view;
-    if (typeof call.arena !== 'number') throw new Error('a litmus test maps an arena');
-    view.setBigUint64(INFO + MAPPING_INFO.virtaddr, this.#arena(call.arena, call.offset), true);
-    view.setBigUint64(INFO + MAPPING_INFO.dmaaddr, 0n, true);
-    view.setUint32(INFO + MAPPING_INFO.size, call.size, true);
-    view.setBigUint64(INFO + MAPPING_INFO.sglist, this.#pointer(call.sglist, LIST), true);
-    view.setInt32(INFO + MAPPING_INFO.nents, call.nents, true);
-    view.setInt32(INFO + MAPPING_INFO.direction, call.direction, true);
-    const log = (result: number | bigint): string => {
+    const begin = () => {
+      view.setBigUint64(INFO + MAPPING_INFO.virtaddr, this.#arena(arena, offset), true);
+      view.setBigUint64(INFO + MAPPING_INFO.dmaaddr, 0n, true);
+      view.setUint32(INFO + MAPPING_INFO.size, size, true);
+      view.setBigUint64(INFO + MAPPING_INFO.sglist, this.#pointer(sglist, LIST), true);
+      view.setInt32(INFO + MAPPING_INFO.nents, nents, true);
+      view.setInt32(INFO + MAPPING_INFO.direction, direction, true);
+      return this.thread.call((t) => t.usrPciMmap(fd, this.#pointer(mp, INFO)));
+    };
+    const log = (result: number): string => {
       if (result !== 0) return logResult(result);
-      this.mappings.set(call.to, view.getBigUint64(INFO + MAPPING_INFO.dmaaddr, true));
+      this.mappings.set(to, view.getBigUint64(INFO + MAPPING_INFO.dmaaddr, true));
       const entries = view.getInt32(INFO + MAPPING_INFO.nents, true);
       let bytes = 0n;
       for (let entry = 0; entry < entries; entry++) {
@@ -154,12 +167,12 @@ export class Caller {
       }
       return `0: ${bytes} bytes`;
     };
-    return { result: this.thread.usrPciMmap(call.fd, this.#pointer(call.mp, INFO)), log };
+    return { begin, log };
   }
 
   #pointer(pointer: string, offset: number): VirtualAddress {
-    const at = pointer === 'ok' ? offset : pointer === 'readonly' ? 2 * PAGE_SIZE : PAGE_SIZE;
-    return virtualAddress(this.#scratch + BigInt(at));
+    if (pointer === 'ok') return virtualAddress(this.thread.buf + BigInt(offset));
+    return virtualAddress(pointer === 'readonly' ? READ_ONLY : UNMAPPED);
   }
 
   #arena(arena: number, offset: number): VirtualAddress {
@@ -167,22 +180,22 @@ export class Caller {
   }
 
   #map(address: bigint, length: number, prot: number): void {
-    this.thread.mmap(virtualAddress(address), length, prot, MAP_HERE, -1, 0n);
+    this.thread.thread.mmap(virtualAddress(address), length, prot, MAP_HERE, -1, 0n);
   }
 }
 
-function logResult(result: number | bigint): string {
-  return result < 0 ? `-${errnoName(-Number(result))}` : `${result}`;
+function errorOf(result: VirtualAddress | number): number {
+  return typeof result === 'number' ? result : 0;
 }
 
-function logFd(result: number | bigint): string {
+function logResult(result: number): string {
+  return result < 0 ? `-${errnoName(-result)}` : `${result}`;
+}
+
+function logFd(result: number): string {
   return result < 0 ? logResult(result) : `fd ${result}`;
 }
 
-function logList(list: () => readonly number[]): (result: number | bigint) => string {
+function logList(list: () => readonly number[]): (result: number) => string {
   return (result) => (result < 0 ? logResult(result) : `${result}: ${list().join(' ')}`);
-}
-
-function nothing(): string {
-  return '';
 }

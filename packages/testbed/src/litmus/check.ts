@@ -1,15 +1,15 @@
+import { Exhaustive, type ExploredFailure, explore } from '@usrdrv/emu';
 import type { Guest } from '../guest.ts';
 import { named } from '../programs/encode.ts';
-import { allowedOutcomes } from './explore.ts';
 import { encodeLitmus, type Litmus } from './litmus.ts';
+import { litmusScenario } from './scenario.ts';
 
 /** What became of a litmus test: how often the real kernel showed each outcome, and which of them are allowed. */
 export interface LitmusReport {
   readonly test: Litmus;
-  /** What the list of allowed outcomes is bounded by. */
-  readonly preemptions: number;
-  /** Interleavings that the emulator ran to list the allowed outcomes. */
-  readonly interleavings: number;
+  /** Which interleavings the emulator ran to list the allowed outcomes, and what went wrong in them. */
+  readonly covered: string;
+  readonly failures: readonly ExploredFailure[];
   readonly allowed: ReadonlySet<string>;
   readonly seen: ReadonlyMap<string, number>;
 }
@@ -23,14 +23,28 @@ const MOST_PREEMPTIONS = 3;
 export async function checkLitmus(guest: Guest, test: Litmus, runs: number): Promise<LitmusReport> {
   const seen = decodeOutcomes(await guest.request('litmus', encodeLitmus(test, runs)));
   for (let preemptions = PREEMPTIONS; ; preemptions++) {
-    const allowed = allowedOutcomes(test, preemptions);
-    const report = { test, preemptions, interleavings: allowed.runs, allowed: allowed.outcomes, seen };
+    const report = { ...allowedOutcomes(test, preemptions), test, seen };
     if (preemptions === MOST_PREEMPTIONS || forbidden(report).length === 0) return report;
   }
 }
 
+/** Every outcome of every interleaving within a bound on preemptions. */
+export function allowedOutcomes(
+  test: Litmus,
+  preemptions: number,
+): Pick<LitmusReport, 'covered' | 'failures' | 'allowed'> {
+  const strategy = new Exhaustive(preemptions);
+  const { covered, failures, outcomes, exhaustive } = explore(litmusScenario(test), {
+    strategy,
+    outcomes: true,
+    runs: Number.POSITIVE_INFINITY,
+  });
+  if (!exhaustive && failures.length === 0) throw new Error(`${test.name}: not every interleaving was run: ${covered}`);
+  return { covered, failures, allowed: new Set(outcomes.keys()) };
+}
+
 /** Outcomes that the emulator says cannot be. */
-export function forbidden({ allowed, seen }: LitmusReport): string[] {
+export function forbidden({ allowed, seen }: Pick<LitmusReport, 'allowed' | 'seen'>): string[] {
   return [...seen.keys()].filter((outcome) => !allowed.has(outcome));
 }
 

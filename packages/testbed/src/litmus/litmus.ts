@@ -1,4 +1,5 @@
 import type { Call } from '@usrdrv/conformance/programs';
+import type { ThreadScenario } from '@usrdrv/emu';
 import { encodeCall } from '../programs/encode.ts';
 
 /** A call of a litmus test: one of a program's, or a signal (caught, without SA_RESTART) for another worker. */
@@ -20,6 +21,8 @@ export interface Litmus {
   readonly workers: readonly Worker[];
   /** What is called when every worker is done, or sleeps for good: whatever sleeps then is ended by a signal first. */
   readonly after: readonly Call[];
+  /** An invariant of the explorer that does not hold here, and why. */
+  readonly without?: ThreadScenario['without'];
 }
 
 /** What a call that nobody ends logs. */

@@ -164,6 +164,10 @@ export const LITMUS_TESTS: readonly Litmus[] = [
     setup: [open()],
     workers: [thread(readTo('readonly')), thread(read()), thread(raise, acknowledge)],
     after: left,
+    without: {
+      invariant: 'masked while pending',
+      because: 'a count that could not be copied is put back, after another reader may have let the line through',
+    },
   },
   {
     name: 'epoll, level-triggered, against a reader',
@@ -213,6 +217,10 @@ export const LITMUS_TESTS: readonly Litmus[] = [
     setup: [pciOpen, pciMap()],
     workers: [thread(pciUnmap()), thread(pciUnmap())],
     after: [pciUnmap()],
+    without: {
+      invariant: 'no DMA misuse',
+      because: 'the program does unmap what is not mapped',
+    },
   },
   {
     name: 'mapping for the device against munmap of the memory',
@@ -220,6 +228,10 @@ export const LITMUS_TESTS: readonly Litmus[] = [
     setup: [pciOpen],
     workers: [thread(pciMap()), thread(munmap, remap)],
     after: [pciUnmap()],
+    without: {
+      invariant: 'no DMA misuse',
+      because: 'the program unmaps also where mapping has failed',
+    },
   },
   {
     name: 'mapping against closing the function',
@@ -227,5 +239,9 @@ export const LITMUS_TESTS: readonly Litmus[] = [
     setup: [pciOpen],
     workers: [thread(pciMap()), thread(close(0))],
     after: [pciOpen, pciMap(1), pciUnmap(1)],
+    without: {
+      invariant: 'no DMA misuse',
+      because: 'the program closes without unmapping',
+    },
   },
 ];
