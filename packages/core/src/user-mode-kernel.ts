@@ -77,6 +77,11 @@ export interface UserThread {
   lseek(fd: number, offset: number, whence: number): SyscallResult;
   read(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep;
   write(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep;
+  /**
+   * ioctl(2) with a pointer, to what the request says: on Linux its size and direction are part of the number (_IOC). It
+   * sleeps where the driver of the file does. EBADF; ENOTTY a request that is not the file's; EFAULT.
+   */
+  ioctl(fd: number, request: number, argp: VirtualAddress, o?: Interruptible): MaySleep;
   poll(fds: readonly PollFd[], timeoutMs: number, o?: Interruptible): MaySleep;
   select(sets: FdSets, timeoutMs: number | undefined, o?: Interruptible): MaySleep;
   epollCreate1(flags: number): SyscallResult;

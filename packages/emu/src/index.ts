@@ -44,6 +44,7 @@ export { TapeOracle } from './explore/tape-oracle.ts';
 export type { ThreadScenario } from './explore/thread-scenario.ts';
 export { formatToken, parseToken, type Tape, type Token } from './explore/token.ts';
 export type { ExploredThread, WatchedLine, World } from './explore/world.ts';
+export { EDU_DIO, EDU_DIO_TRANSFER } from './kernel/edu-direct-io.ts';
 export type { Timer, VirtualClock } from './machine/clock.ts';
 export type { DmaDebug, DmaMisuse, DmaReport } from './machine/dma-debug.ts';
 export type { IrqLine } from './machine/irq-line.ts';

@@ -3,6 +3,7 @@ import {
   EINTR,
   EINVAL,
   ENOSYS,
+  ENOTTY,
   EPOLL_CTL_DEL,
   type EpollEvent,
   F_GETFL,
@@ -21,6 +22,9 @@ import { pollEntries, storeRevents } from './poll-entries.ts';
 import { select } from './select.ts';
 import type { UsrPci } from './usr-pci.ts';
 
+/** Where an ioctl's number has the size of what it points to (asm-generic/ioctl.h). */
+const IOC_SIZESHIFT = 16;
+const IOC_SIZEMASK = 0x3fff;
 /** The kernel's own limit of epoll_wait(2). */
 const EP_MAX_EVENTS = Math.floor(0x7fff_ffff / 12);
 /** As many events as one call fetches. The rest stays ready. */
@@ -75,6 +79,17 @@ export class LinuxThread implements UserThread {
 
   write(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep {
     return this.#sleep((done) => this.#addon.write(fd, buf, count, done), o);
+  }
+
+  /**
+   * As the contract has it, for requests that say how much is behind the pointer (_IOC_SIZE). Where the driver sleeps, the
+   * whole JavaScript thread does, and no signal ends it.
+   */
+  ioctl(fd: number, request: number, argp: VirtualAddress): number {
+    if (!Number.isInteger(request)) return -ENOTTY;
+    const length = (request >>> IOC_SIZESHIFT) & IOC_SIZEMASK;
+    const argument = this.#addon.bytes(argp, length);
+    return typeof argument === 'number' ? argument : this.#addon.ioctl(fd, request >>> 0, argument);
   }
 
   poll(fds: readonly PollFd[], timeoutMs: number, o?: Interruptible): MaySleep {

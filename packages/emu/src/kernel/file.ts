@@ -22,6 +22,8 @@ export interface FileOperations {
   read?(file: File, task: Task, buf: VirtualAddress, count: number): Steps<number>;
   /** Bytes written, or -errno. Absent: EINVAL. */
   write?(file: File, task: Task, buf: VirtualAddress, count: number): Steps<number>;
+  /** What the request asks for: a value >= 0, or -errno. `argp` has not been looked at. Absent: ENOTTY. */
+  ioctl?(file: File, task: Task, request: number, argp: VirtualAddress): Steps<number>;
   /** The new position, or -errno. Absent: ESPIPE. */
   llseek?(file: File, offset: number, whence: number): number;
   /**

@@ -11,6 +11,7 @@ import type { Cpu } from '../machine/cpu.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { PciFunction } from '../machine/pci-function.ts';
 import { DevFs } from './dev-mem.ts';
+import { EduPciDriver } from './edu-pci-driver.ts';
 import { FileTable } from './file.ts';
 import { Iio } from './iio.ts';
 import { UsrdrvIrqFile } from './irq-file-usrdrv.ts';
@@ -91,8 +92,10 @@ export class EmulatedKernel implements UserModeKernel {
     // UIO came with 2.6.23. IIO was a patch, and goes with any kernel.
     this.pciDrivers.register(new IioPciStub(this.iio, oracle));
     if (profile === 'usrdrv-6.1') this.pciDrivers.register(new UioPciGeneric(this.uio, oracle));
+    const eduDio = new EduPciDriver({ clock: machine.clock, oracle, memory, iommu, irqCore, bus: machine.pci });
+    this.pciDrivers.register(eduDio);
     const sysfs = new SysFs(pciDevs, this.pciDrivers, [this.iio, this.uio]);
-    this.vfs = new Vfs([proc, new DevFs(memory, [this.iio, this.uio]), sysfs], fileTable, profile);
+    this.vfs = new Vfs([proc, new DevFs(memory, [this.iio, this.uio, eduDio]), sysfs], fileTable, profile);
     this.files = this.vfs.view;
     this.clock = new ProcessClock(machine.clock, machine.idle);
     this.process = this.spawn({ comm });
@@ -138,7 +141,7 @@ export class EmulatedKernel implements UserModeKernel {
 
   /**
    * Gives a function to a driver of the kernel, as `bind` in sysfs does once the driver was told of such functions.
-   * @param driver `uio_pci_generic` or `iio_pci`
+   * @param driver `uio_pci_generic`, `iio_pci`, or `edu_dio`, which gives edu a node for direct I/O in the kernel (S4)
    * @throws RangeError no such driver or function
    * @throws SystemError EBUSY somebody else has the function; what the driver says
    */

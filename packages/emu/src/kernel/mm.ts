@@ -33,6 +33,8 @@ export class MmStruct {
   readonly mmapLock: MmapLock = new MmapLock();
   /** Pages pinned for devices, counted against RLIMIT_MEMLOCK (pinned_vm). */
   pinnedPages = 0;
+  /** Bytes that the kernel has copied to and from the process so far: what direct I/O is there to avoid. */
+  copied = 0;
   readonly #vmas = new VmaTree();
   #lastAddress = virtualAddress(0);
   #lastNumber = 0;
@@ -149,14 +151,17 @@ export class MmStruct {
   }
 
   copyToUser(address: VirtualAddress, bytes: Uint8Array): boolean {
-    return copyToUser(this.#vmas, Number(address), bytes);
+    this.copied += bytes.length;
+    return copyToUser(this.#vmas, this.#number(address), bytes);
   }
 
   copyFromUser(address: VirtualAddress, length: number): Uint8Array<ArrayBuffer> | undefined {
-    return copyFromUser(this.#vmas, Number(address), length);
+    this.copied += length;
+    return copyFromUser(this.#vmas, this.#number(address), length);
   }
 
   putInt32(address: VirtualAddress, value: number): boolean {
+    this.copied += 4;
     return putInt32(this.#vmas, this.#number(address), value);
   }
 

@@ -5,6 +5,7 @@ import {
   EINVAL,
   ENFILE,
   ENODEV,
+  ENOTTY,
   EPERM,
   EPOLL_CTL_DEL,
   type EpollEvent,
@@ -110,6 +111,22 @@ export class Thread implements UserThread {
 
   write(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep {
     return readWrite(this.#pool, 'write', fd, buf, count, o);
+  }
+
+  ioctl(fd: number, request: number, argp: VirtualAddress, o?: Interruptible): MaySleep {
+    const file = this.process.files.get(fd);
+    if (file === undefined) return -EBADF;
+    if (file.ops.ioctl === undefined || !Number.isInteger(request)) return -ENOTTY;
+    if (typeof argp !== 'bigint') return -EFAULT;
+    const { ops } = file;
+    file.refs++;
+    return this.#pool.run(
+      {
+        start: (task) => ops.ioctl?.(file, task, request, argp) ?? failed(-ENOTTY),
+        over: () => this.process.put(file),
+      },
+      o,
+    );
   }
 
   poll(fds: readonly PollFd[], timeoutMs: number, o?: Interruptible): MaySleep {
@@ -297,6 +314,10 @@ export class Thread implements UserThread {
   setuid(uid: number): number {
     return this.process.setuid(uid);
   }
+}
+
+function* failed(error: number): Steps<number> {
+  return error;
 }
 
 function* release(file: File, task: Task): Steps<number> {
