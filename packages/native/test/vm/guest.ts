@@ -40,6 +40,7 @@ import { lockMemory, RealtimeIrq, setScheduler } from '@usrdrv/native/realtime';
 const RAISE = 0x60;
 const ACKNOWLEDGE = 0x64;
 const STATUS = 0x24;
+const LIVENESS = 0x04;
 const MASK_28 = 0xfff_ffffn;
 const RW = PROT_READ | PROT_WRITE;
 const NULL = virtualAddress(0n);
@@ -59,10 +60,9 @@ const checks: Record<string, () => void | Promise<void>> = {
     const { bus, slot, function: fn } = eduAddress();
     const device = succeeds(thread.usrPciOpen(bus, slot, fn, MASK_28));
     const line = Number(text(kernel, 'irq'));
-    const bar0 = BigInt(text(kernel, 'resource').split(' ')[0] ?? '');
 
     const mem = succeeds(thread.open('/dev/mem', O_RDWR));
-    const registers = thread.mmap(NULL, PAGE_SIZE, RW, MAP_SHARED, mem, bar0);
+    const registers = thread.mmap(NULL, PAGE_SIZE, RW, MAP_SHARED, mem, bar0Address(kernel));
     assert(typeof registers === 'bigint');
     using mmio = kernel.process.mmio(registers, PAGE_SIZE);
     const irq = succeeds(thread.open(`/proc/irq/${line}/irq`, O_RDONLY | O_NONBLOCK));
@@ -83,6 +83,100 @@ const checks: Record<string, () => void | Promise<void>> = {
     console.log(`  line ${line}, count 1, by ${process.version} on ${kernelInterface()}`);
     for (const fd of [irq, mem, device]) assert.equal(thread.close(fd), 0);
     assert.equal(thread.munmap(registers, PAGE_SIZE), 0);
+  },
+
+  'S3 registers through /dev/mem, and a loop around select(2) over the irq file with a timeout of 10 ms': async () => {
+    using kernel = new LinuxKernel();
+    using device = openEdu();
+    const { thread } = kernel.process;
+    const line = lineOf(device);
+    const mem = succeeds(thread.open('/dev/mem', O_RDWR));
+    const page = thread.mmap(NULL, PAGE_SIZE, RW, MAP_SHARED, mem, bar0Address(kernel));
+    assert(typeof page === 'bigint');
+    using registers = kernel.process.mmio(page, PAGE_SIZE);
+    const irq = succeeds(thread.open(`/proc/irq/${line}/irq`, O_RDONLY));
+    const buf = pages(kernel);
+    const count = new DataView(kernel.process.bytes(buf, 4).buffer);
+    let [interrupts, timeouts] = [0, 0];
+    while (interrupts < 3) {
+      const sets = { read: new Set([irq]) };
+      const ready = succeeds(await thread.select(sets, 10));
+      if (ready === 0) {
+        assert.equal(sets.read.size, 0);
+        timeouts++;
+        // In place of an LED: a register that reads as the inverse of what was written.
+        registers.write32(LIVENESS, timeouts);
+        assert.equal(registers.read32(LIVENESS), ~timeouts >>> 0);
+        if (timeouts % 2 === 0) registers.write32(RAISE, 1);
+        continue;
+      }
+      assert(sets.read.has(irq));
+      assert.equal(await thread.read(irq, buf, 4), 4);
+      interrupts += count.getInt32(0, true);
+      registers.write32(ACKNOWLEDGE, 1);
+    }
+    assert.equal(timeouts, 6);
+    for (const fd of [irq, mem]) assert.equal(thread.close(fd), 0);
+    assert.equal(thread.munmap(page, PAGE_SIZE), 0);
+  },
+
+  'S3 mapPhysical gives registers by physical address, from any byte on': () => {
+    using kernel = new LinuxKernel();
+    using backend = usrdrvBackend();
+    using device = backend.pci.open(eduAddress(), { dmaMask: MASK_28 });
+    const base = bar0Address(kernel);
+    using whole = backend.mapPhysical(base, PAGE_SIZE);
+    using part = backend.mapPhysical(base + BigInt(LIVENESS), 4);
+    assert.equal(whole.read32(0), 0x0100_00ed);
+    part.write32(0, 0x1234_5678);
+    assert.equal(device.bar(0).read32(LIVENESS), 0xedcb_a987);
+    assert.throws(() => part.read32(4), RangeError);
+    part.close();
+    assert.throws(() => part.read32(0), /EBADF/);
+  },
+
+  'S4 direct I/O moves any size at any alignment, both ways': async () => {
+    using backend = usrdrvBackend();
+    using bindings = await bindDriver(backend, eduDriver({ bufferSize: BLOCK }));
+    const [binding] = bindings.bound;
+    if (binding === undefined) throw bindings.failed[0]?.error ?? new Error('no edu device');
+    const { directIo } = binding.instance;
+    using memory = binding.device.dma.allocUser(16_384);
+    const part = memory.subarray(1234, 1234 + 9000);
+    for (const [at] of part.bytes.entries()) part.bytes[at] = (at * 31) >> 3;
+    const sent = part.bytes.slice();
+    const told: number[] = [];
+    assert.equal(await directIo.write(part, { onProgress: (done) => told.push(done) }), 9000);
+    assert.deepEqual(told, [BLOCK, 2 * BLOCK, 9000]);
+    memory.bytes.fill(0xaa);
+    // The last chunk is at the start of the buffer, and what it did not write over is of the one before.
+    assert.equal(await directIo.read(part.subarray(0, BLOCK)), BLOCK);
+    const rest = 9000 - 2 * BLOCK;
+    assert.deepEqual(part.bytes.slice(0, rest), sent.slice(2 * BLOCK));
+    assert.deepEqual(part.bytes.slice(rest, BLOCK), sent.slice(BLOCK + rest, 2 * BLOCK));
+    assert(memory.bytes.subarray(0, 1234).every((byte) => byte === 0xaa));
+    assert(memory.bytes.subarray(1234 + BLOCK).every((byte) => byte === 0xaa));
+  },
+
+  'S4 after a timeout and after an abort the device does not reach the memory any more': async () => {
+    using backend = usrdrvBackend();
+    using bindings = await bindDriver(backend, eduDriver({ bufferSize: BLOCK }));
+    const [binding] = bindings.bound;
+    if (binding === undefined) throw bindings.failed[0]?.error ?? new Error('no edu device');
+    const { directIo } = binding.instance;
+    const memory = binding.device.dma.allocUser(8192);
+    // A transfer takes the device 100 ms.
+    await assert.rejects(directIo.read(memory, { timeoutMs: 20 }), /ETIMEDOUT/);
+    memory.bytes.fill(0xaa);
+    await delay(200);
+    assert(memory.bytes.every((byte) => byte === 0xaa));
+    await assert.rejects(directIo.read(memory, { signal: AbortSignal.timeout(30) }), /TimeoutError|aborted/);
+    memory.bytes.fill(0xbb);
+    await delay(200);
+    assert(memory.bytes.every((byte) => byte === 0xbb));
+    assert.equal(await directIo.read(memory), 8192);
+    assert(!memory.bytes.every((byte) => byte === 0xbb));
+    memory.free();
   },
 
   'P3 a blocking read sleeps without the event loop, and an abort is EINTR': async () => {
@@ -277,6 +371,11 @@ function eduAddress(): PciAddress {
     if (each.vendorId === 0x1234 && each.deviceId === 0x11e8) return each.address;
   }
   throw new Error('no edu device');
+}
+
+/** Where BAR 0 is in physical memory. */
+function bar0Address(kernel: LinuxKernel): bigint {
+  return BigInt(text(kernel, 'resource').split(' ')[0] ?? '');
 }
 
 function openEdu(): PciDevice {
