@@ -122,7 +122,8 @@ vm_module() {
 	echo "$vm_cache/module/usrdrv.ko"
 }
 
-# vm_initramfs [MODULE]: busybox, the tests, and the module; prints its path.
+# vm_initramfs [MODULE]: busybox, the tests or $vm_program, and the module;
+# prints its path.
 vm_initramfs() {
 	root=$vm_cache/initramfs
 	rm -rf "$root"
@@ -132,7 +133,7 @@ vm_initramfs() {
 	chmod 755 "$root/init"
 	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread \
 		-I"$vm_package/module/include/uapi" -o "$root/bin/test" \
-		"$vm_package"/test/*.c >&2
+		${vm_program:-"$vm_package"/test/*.c} >&2
 	for module in "$@"; do
 		cp "$module" "$root/modules/"
 	done

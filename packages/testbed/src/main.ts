@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { provokeDefects } from './defects.ts';
 import { Guest } from './guest.ts';
 import { executorInitramfs } from './initramfs.ts';
 import { cacheFolder, type KernelName, kernelImage, packages, requirePackages } from './kernel.ts';
@@ -10,7 +11,7 @@ import { checkRandomPrograms, replayProgram } from './programs/check.ts';
 import { stress } from './programs/stress.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
-suites: kernel (the C tests), programs, litmus, stress; left out: the first three
+suites: kernel (the C tests), programs, litmus, defects (of the 2005 code), stress; left out: the first four
   --programs <n>   random programs (20000)
   --length <n>     system calls in the longest (50)
   --seed <n>       where the random numbers start; left out, somewhere else each time
@@ -20,8 +21,14 @@ suites: kernel (the C tests), programs, litmus, stress; left out: the first thre
   --seconds <n>    of stress (600)
   --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
 
-const SUITES = { kernel: kernelTests, programs: randomPrograms, litmus: litmusTests, stress: hardUse } as const;
-const USUAL = ['kernel', 'programs', 'litmus'];
+const SUITES = {
+  kernel: kernelTests,
+  programs: randomPrograms,
+  litmus: litmusTests,
+  defects: provokeDefects,
+  stress: hardUse,
+} as const;
+const USUAL = ['kernel', 'programs', 'litmus', 'defects'];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
