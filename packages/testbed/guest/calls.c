@@ -127,6 +127,19 @@ long taken(void)
 	return sum;
 }
 
+void move_pin(struct memory *memory, unsigned int reg, uint32_t bits)
+{
+	memory->moved = true;
+	edu_write(device, reg, bits);
+	(void)edu_read(device, EDU_IRQ_STATUS);
+}
+
+void free_line(void)
+{
+	if (edu_read(device, EDU_IRQ_STATUS))
+		move_pin(caller.memory, EDU_IRQ_ACK, ~0u);
+}
+
 /*
  * QEMU's I/O APIC does not see its pins while their entries are set to edge,
  * as Linux leaves them when nobody has the line. So the line is opened first
@@ -139,6 +152,7 @@ static bool settle(uint32_t status)
 	int fd = irq_open(line, O_RDONLY | O_NONBLOCK);
 
 	if (fd >= 0) {
+		caller.memory->moved = false;
 		edu_write(device, EDU_IRQ_ACK, ~0u);
 		edu_raise(device);
 		edu_write(device, EDU_IRQ_ACK, ~0u);
@@ -147,7 +161,7 @@ static bool settle(uint32_t status)
 		caller.memory->taken += taken() - before;
 		close(fd);
 		if (status)
-			edu_write(device, EDU_IRQ_RAISE, status);
+			move_pin(caller.memory, EDU_IRQ_RAISE, status);
 	}
 	return fd >= 0;
 }
@@ -160,12 +174,14 @@ static void say_fd(long fd)
 static void open_irq(int flags)
 {
 	uint32_t status = edu_read(device, EDU_IRQ_STATUS);
-	bool again = caller.settles && settle(status) && status;
+	bool again = caller.settles && caller.memory->moved &&
+		settle(status) && status;
 	int fd = irq_open(line, flags);
 
 	if (fd >= 0 && again) {
 		edu_write(device, EDU_IRQ_ACK, ~0u);
 		edu_write(device, EDU_IRQ_RAISE, status);
+		caller.memory->moved = false;
 	}
 	say_fd(fd);
 }
@@ -357,6 +373,10 @@ static void do_get_consistent(int fd)
 		return;
 	}
 	caller.memory->consistent = *(uint64_t *)ok(VADDR);
+	if (caller.memory->consistents == CONSISTENT_PAGES)
+		die("consistent memory");
+	caller.memory->consistent_pages[caller.memory->consistents++] =
+		caller.memory->consistent;
 	bytes = (char *)caller.memory->consistent;
 	for (i = 0; i < PAGE && !bytes[i]; i++)
 		;
@@ -445,6 +465,14 @@ void map_scratch(uint64_t scratch)
 		die("mmap");
 }
 
+void unmap_arenas(struct memory *memory)
+{
+	munmap((void *)ARENA_BASE, ARENAS * ARENA_STRIDE);
+	while (memory->consistents)
+		munmap((void *)memory->consistent_pages[--memory->consistents],
+		       PAGE);
+}
+
 void map_arena(void)
 {
 	if (map_fixed(ARENA_BASE, ARENA_PAGES * PAGE, PROT_READ | PROT_WRITE))
@@ -479,14 +507,8 @@ bool make_call(char *call)
 	case 'G': do_get_consistent(number()); break;
 	case 'M': do_usr_pci_mmap(number()); break;
 	case 'U': do_usr_pci_munmap(number()); break;
-	case 'R':
-		edu_write(device, EDU_IRQ_RAISE, number());
-		(void)edu_read(device, EDU_IRQ_STATUS);
-		break;
-	case 'A':
-		edu_write(device, EDU_IRQ_ACK, number());
-		(void)edu_read(device, EDU_IRQ_STATUS);
-		break;
+	case 'R': move_pin(caller.memory, EDU_IRQ_RAISE, number()); break;
+	case 'A': move_pin(caller.memory, EDU_IRQ_ACK, number()); break;
 	case 'a':
 		say("%ld", set_action(SIGUSR1, number() ? count_signal : SIG_IGN));
 		break;

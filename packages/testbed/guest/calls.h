@@ -20,7 +20,10 @@
 #define ARENA_BASE	0x3000000000ull
 #define ARENA_STRIDE	0x100000ull
 
-#define LOG_ROOM	0x10000
+/* More than a program gets. */
+#define CONSISTENT_PAGES	64
+
+#define LOG_ROOM	0x80000
 
 struct log {
 	size_t length;
@@ -37,8 +40,12 @@ struct watch {
 /* What a program remembers from call to call. */
 struct memory {
 	uint64_t mappings[MAPPINGS];
-	uint64_t consistent;
+	uint64_t consistent;	/* the last page of consistent memory */
+	uint64_t consistent_pages[CONSISTENT_PAGES];
+	unsigned int consistents;
 	long taken;	/* interrupts at the start, and those of settling */
+	/* The line's pin may have moved while nobody had it open. */
+	bool moved;
 };
 
 /* Of the thread that makes the calls. */
@@ -61,7 +68,13 @@ bool make_call(char *call);
 /* What a program finds mapped. */
 void map_scratch(uint64_t scratch);
 void map_arena(void);
+/* All that a program mapped. */
+void unmap_arenas(struct memory *memory);
 void forget_mappings(struct memory *memory);
+/* Writes to a register of the device that raises its line or lowers it. */
+void move_pin(struct memory *memory, unsigned int reg, uint32_t bits);
+/* The line is low, whoever has raised it. */
+void free_line(void);
 long taken(void);
 long set_action(int signum, void (*handler)(int));
 void count_signal(int signum);

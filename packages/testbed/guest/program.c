@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Programs of system calls. Each runs in a process of its own and logs a line
- * for each call.
+ * Programs of system calls, which log a line for each call. A process runs some
+ * of them one after the other, and gives back in between what the last one had:
+ * a process for each would take longer than its calls.
  *
  * All of it runs on one processor, which also takes the interrupts, and the
  * program's processes are SCHED_FIFO where the executor is not. So nothing
@@ -13,6 +14,7 @@
 #include "calls.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +25,8 @@
 
 /* Of real time, for a program that the executor cannot wake. */
 #define HANGS_MS	10000
+/* Programs that a process runs before it exits. */
+#define OF_A_PROCESS	10
 
 enum turn { PARENT, CHILD, CHILD_EXITS };
 
@@ -32,6 +36,9 @@ static struct shared {
 	/* Between parent and child. */
 	int turn;
 	char *call;
+	/* The next program to begin, and how many this process has ended. */
+	char *volatile next;
+	volatile int ended;
 	struct log log;
 } *shared;
 
@@ -99,24 +106,15 @@ static void parent_call(char *call)
 	}
 }
 
-static void run_program(char *calls)
+static char *run_program(char *calls)
 {
-	char *next;
-
-	pin_to_cpu(0);
-	run_fifo(2);
+	shared->memory.taken = taken();
+	shared->memory.consistents = 0;
+	forget_mappings(&shared->memory);
 	set_action(SIGUSR1, count_signal);
-	set_action(SIGUSR2, count_signal);
-	caller = (struct caller){
-		.log = &shared->log, .watch = &shared->watch,
-		.memory = &shared->memory, .scratch = SCRATCH, .settles = true,
-	};
-	map_scratch(SCRATCH);
+	memset((void *)SCRATCH, 0, PAGE);
 	map_arena();
-	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
-
-	for (; *calls != '.'; calls = next) {
-		next = strchr(calls, '\n') + 1;
+	for (; *calls != '.'; calls = strchr(calls, '\n') + 1) {
 		if (calls[2] == '1' && child) {
 			shared->call = calls;
 			give_turn(CHILD);
@@ -127,14 +125,40 @@ static void run_program(char *calls)
 		say("\n");
 	}
 	end_child();
-	_exit(0);
+	return calls + 2;
 }
 
-static void sleep_us(long us)
+/* What the next program does not expect to find. */
+static void clean_up(void)
 {
-	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
+	unmap_arenas(&shared->memory);
+	free_line();
+	if (bus_master(device))
+		say("leaves the device a bus master\n");
+}
 
-	nanosleep(&t, NULL);
+static void run_process(char *programs)
+{
+	run_fifo(2);
+	set_action(SIGUSR2, count_signal);
+	caller = (struct caller){
+		.log = &shared->log, .watch = &shared->watch,
+		.memory = &shared->memory, .scratch = SCRATCH, .settles = true,
+	};
+	map_scratch(SCRATCH);
+	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
+	while (*programs) {
+		programs = run_program(programs);
+		/* The last one's files are closed, and memory freed, by exit. */
+		if (shared->ended == OF_A_PROCESS - 1 || !*programs)
+			break;
+		clean_up();
+		say(".\n");
+		shared->next = programs;
+		shared->ended++;
+	}
+	_exit(0);
 }
 
 /* Ends the sleep of the program: the executor runs, so it does sleep. */
@@ -145,41 +169,75 @@ static void end_sleep(void)
 
 	if (!sleeper)
 		return;
-	if (shared->watch.raise) {
-		edu_write(device, EDU_IRQ_RAISE, 1);
-		(void)edu_read(device, EDU_IRQ_STATUS);
-	}
+	if (shared->watch.raise)
+		move_pin(&shared->memory, EDU_IRQ_RAISE, 1);
 	if (shared->watch.sleeper == sleeper && shared->watch.calls == call)
 		kill(sleeper, SIGUSR2);
 }
 
-static void supervise(pid_t program, struct text *log)
+static long now_ms(void)
 {
-	struct timespec start, now;
-	int status, rounds = 0;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/*
+ * Looks again and again, and never sleeps: it is the program that takes the
+ * processor away, whenever it has something to do.
+ */
+static int supervise(pid_t process)
+{
+	int status, looks = 0, ended = 0;
+	long start = now_ms();
 	bool killed = false;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	while (waitpid(program, &status, WNOHANG) == 0) {
+	while (waitpid(process, &status, WNOHANG) == 0) {
 		if (shared->watch.sleeper)
 			end_sleep();
 		else
-			sleep_us(rounds++ < 50 ? 20 : 500);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (!killed &&
-		    (now.tv_sec - start.tv_sec) * 1000 > HANGS_MS) {
+			sched_yield();
+		if (++looks % 100)
+			continue;
+		if (ended != shared->ended) {
+			ended = shared->ended;
+			start = now_ms();
+		} else if (!killed && now_ms() - start > HANGS_MS) {
 			killed = true;
-			kill(program, SIGKILL);
+			kill(process, SIGKILL);
 		}
 	}
 	/* A child whose parent ended before it. */
 	while (waitpid(-1, NULL, 0) > 0)
 		;
+	return killed ? -1 : WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void run_some(char *programs, struct text *log)
+{
+	pid_t process;
+	int signum;
+
+	memset(shared, 0, offsetof(struct shared, memory));
+	memset(&shared->turn, 0, offsetof(struct shared, log.text) -
+	       offsetof(struct shared, turn));
+	shared->next = programs;
+	process = fork();
+	if (!process)
+		run_process(programs);
+	if (process < 0)
+		die("fork");
+	signum = supervise(process);
 	put(log, "%.*s", (int)shared->log.length, shared->log.text);
-	if (killed)
+	if (signum < 0)
 		put(log, "hangs\n");
-	else if (WIFSIGNALED(status))
-		put(log, "ended by signal %d\n", WTERMSIG(status));
+	else if (signum)
+		put(log, "ended by signal %d\n", signum);
+	free_line();
+	if (bus_master(device))
+		put(log, "leaves the device a bus master\n");
+	put(log, ".\n");
 }
 
 void run_programs(char *programs, struct text *log)
@@ -189,27 +247,18 @@ void run_programs(char *programs, struct text *log)
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		if (shared == MAP_FAILED)
 			die("mmap");
+		shared->memory.moved = true;
+		(void)taken();	/* opens its file, for all processes */
 	}
 	pin_to_cpu(0);
+	caller.memory = &shared->memory;
 	while (*programs) {
-		char *end = strstr(programs, ".\n");
-		pid_t pid;
+		char *end;
 
+		run_some(programs, log);
+		end = strstr(shared->next, ".\n");
 		if (!end)
 			die("a program without an end");
-		memset(shared, 0, offsetof(struct shared, log.text));
-		forget_mappings(&shared->memory);
-		shared->memory.taken = taken();
-		pid = fork();
-		if (!pid)
-			run_program(programs);
-		if (pid < 0)
-			die("fork");
-		supervise(pid, log);
-		edu_write(device, EDU_IRQ_ACK, ~0u);
-		if (bus_master(device))
-			put(log, "leaves the device a bus master\n");
-		put(log, ".\n");
 		programs = end + 2;
 	}
 }

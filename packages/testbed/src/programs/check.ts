@@ -36,38 +36,52 @@ export interface ProgramsReport {
 /** Looks for more than one, but not for ever. */
 const MOST_DIFFERENCES = 5;
 
-/** Runs random programs on the emulated and on the real kernel, and compares what each call returned. */
-export async function checkRandomPrograms(guest: Guest, options: RandomPrograms): Promise<ProgramsReport> {
+/**
+ * Runs random programs on the emulated and on the real kernel, and compares what each call returned. Each guest runs its
+ * next programs while those before them are compared.
+ */
+export async function checkRandomPrograms(guests: readonly Guest[], options: RandomPrograms): Promise<ProgramsReport> {
   const { runs, seed, length, progress } = options;
-  let agreed = 0;
-  let calls = 0;
   const differences = new Map<string, string>();
-  let next = batch(seed, 0, runs, length);
-  let answer = send(guest, next);
-  for (let done = 0; done < runs && differences.size < MOST_DIFFERENCES; ) {
-    const [sent, answered] = [next, answer];
-    done += sent.length;
-    if (done < runs) {
-      // The guest is busy with the next ones while these are compared.
-      next = batch(seed, done, runs, length);
-      answer = send(guest, next);
-    }
-    const real = await answered;
-    for (const [at, program] of sent.entries()) {
-      calls += program.calls.length;
-      const emulated = await runEmulated(program.calls);
-      if (same(emulated, real[at] ?? [])) {
-        agreed++;
-        continue;
-      }
-      const [smallest, text] = await smallestDifference(guest, program, show(program, emulated, real[at] ?? []));
+  let [begun, done, calls, agreed] = [0, 0, 0, 0];
+
+  const begin = (guest: Guest): Sent | undefined => {
+    if (begun >= runs || differences.size >= MOST_DIFFERENCES) return undefined;
+    const sent = batch(seed, begun, runs, length);
+    begun += sent.length;
+    const answer = send(guest, sent);
+    // Whoever awaits it hears of it; it may fail before.
+    answer.catch(() => undefined);
+    return { programs: sent, answer };
+  };
+  const compare = async (guest: Guest, program: Program, real: readonly string[]): Promise<void> => {
+    calls += program.calls.length;
+    const emulated = await runEmulated(program.calls);
+    if (same(emulated, real)) {
+      agreed++;
+    } else if (differences.size < MOST_DIFFERENCES) {
+      const [smallest, text] = await smallestDifference(guest, program, show(program, emulated, real));
       differences.set(encodeForGuest(smallest), `${text}\nprogram ${encodeProgram(smallest)}`);
-      if (differences.size === MOST_DIFFERENCES) break;
     }
-    progress?.(done);
-  }
-  await answer.catch(() => undefined);
+  };
+  const keepBusy = async (guest: Guest): Promise<void> => {
+    let ahead = begin(guest);
+    for (let sent = ahead; sent !== undefined; sent = ahead) {
+      ahead = begin(guest);
+      const real = await sent.answer;
+      for (const [at, program] of sent.programs.entries()) await compare(guest, program, real[at] ?? []);
+      done += sent.programs.length;
+      progress?.(done);
+    }
+  };
+  await Promise.all(guests.map(keepBusy));
   return { agreed, calls, differences: [...differences.values()] };
+}
+
+/** Programs that a guest runs. */
+interface Sent {
+  readonly programs: readonly Program[];
+  readonly answer: Promise<string[][]>;
 }
 
 /** Runs one program on both: its timeline, with both results where they differ. */
