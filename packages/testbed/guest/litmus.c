@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "executor.h"
 #include "calls.h"
+#include "handover.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -20,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,8 +39,10 @@
 #define PLACE_RUNS	50
 /* Of a worker before it lets another one have the processor: some 10 us. */
 #define SPINS		1000
-/* Without news from the workers, before main looks whether they sleep. */
-#define QUIET_US	200
+#define SECOND_US	1000000
+/* SCHED_FIFO: of main, and of workers, some of which preempt others (0: none). */
+#define MAIN_PRIORITY	3
+#define PRIORITIES	3
 
 /* What main and a worker share about one run. */
 struct worker {
@@ -48,10 +53,11 @@ struct worker {
 	volatile bool asleep;	/* main saw it sleep for good */
 	unsigned int random;
 	/*
-	 * Two files of a thread in /proc: not opened during a run, when they
-	 * would take a descriptor from the test. -1 for a process.
+	 * Its file in /proc: not opened during a run, when it would take a
+	 * descriptor from the test.
 	 */
-	int syscall_fd, status_fd;
+	int syscall_fd;
+	volatile int freed;	/* the run whose files a process has closed */
 	struct log log;
 };
 
@@ -60,12 +66,21 @@ static struct litmus {
 	struct memory memory;
 	volatile int news;	/* goes up when a worker is done */
 	volatile int visit;	/* asked for */
+	/* Main asks whether a processor has nothing to do; the last answers. */
+	volatile int idle_asked;
+	volatile int idle[2];
 	volatile int ready;	/* workers that have begun a run, in all runs */
 } *litmus;
 
 static int nr_workers;
 static char kinds[WORKERS + 1];
 static char *programs[PROGRAMS];
+
+/* Where a process gets the files of a run, and who sends them. */
+static int sockets[WORKERS];
+
+/* What the setup opens first and nobody closes stays open from run to run. */
+static bool line_kept, function_kept;
 
 static int routed_to;		/* the processor that takes interrupts */
 
@@ -83,7 +98,7 @@ static void futex_wait(volatile int *word, int value)
 
 static void futex_wait_us(volatile int *word, int value, long us)
 {
-	struct timespec t = { 0, us * 1000 };
+	struct timespec t = { us / SECOND_US, us % SECOND_US * 1000 };
 
 	syscall(SYS_futex, word, FUTEX_WAIT, value, &t);
 }
@@ -154,6 +169,12 @@ static void be_worker(int which)
 	};
 }
 
+static void tell_news(void)
+{
+	__atomic_add_fetch(&litmus->news, 1, __ATOMIC_SEQ_CST);
+	futex_wake(&litmus->news);
+}
+
 static void run_worker(int which, int run)
 {
 	struct worker *w = &litmus->workers[which];
@@ -161,16 +182,25 @@ static void run_worker(int which, int run)
 
 	while (w->go < run)
 		futex_wait(&w->go, run - 1);
+	if (kinds[which] == 'p')
+		take_files(sockets[which]);
 	__atomic_add_fetch(&litmus->ready, 1, __ATOMIC_SEQ_CST);
-	/* Together, as far as there are processors. */
+	/* Together, as far as there are processors; all of one priority here. */
 	for (spins = 0; litmus->ready < run * nr_workers; spins++) {
 		if (spins % SPINS == SPINS - 1)
 			sched_yield();
 	}
+	run_fifo((which + run / PLACE_RUNS / 2) % PRIORITIES);
 	make_calls(programs[1 + which], w, true);
+	run_fifo(1);
 	w->done = run;
-	__atomic_add_fetch(&litmus->news, 1, __ATOMIC_SEQ_CST);
-	futex_wake(&litmus->news);
+	tell_news();
+	if (kinds[which] != 'p')
+		return;
+	/* As a process does that ends. */
+	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
+	w->freed = run;
+	futex_wake(&w->freed);
 }
 
 /* Workers are on one processor and the other in turn. */
@@ -183,33 +213,6 @@ static void place_worker(int which, int run)
 	sched_setaffinity(litmus->workers[which].tid, sizeof(set), &set);
 }
 
-static void *thread_worker(void *arg)
-{
-	int which = (int)(intptr_t)arg, run;
-
-	be_worker(which);
-	litmus->workers[which].tid = syscall(SYS_gettid);
-	for (run = 1;; run++)
-		run_worker(which, run);
-	return NULL;
-}
-
-static pid_t fork_worker(int which, int run)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork");
-	if (!pid) {
-		be_worker(which);
-		litmus->workers[which].tid = getpid();
-		place_worker(which, run);
-		run_worker(which, run);
-		_exit(0);
-	}
-	return pid;
-}
-
 static int open_proc(const struct worker *w, const char *name)
 {
 	char path[64];
@@ -218,38 +221,74 @@ static int open_proc(const struct worker *w, const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static bool read_proc(const struct worker *w, const char *name, int known_fd,
-		      char *text, size_t room)
+static void *worker(void *arg)
 {
-	int fd = known_fd < 0 ? open_proc(w, name) : known_fd;
-	ssize_t n = fd < 0 ? -1 : pread(fd, text, room - 1, 0);
+	int which = (int)(intptr_t)arg, run;
 
-	if (known_fd < 0 && fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = 0;
-	return n > 0;
+	be_worker(which);
+	run_fifo(1);
+	litmus->workers[which].tid = syscall(SYS_gettid);
+	for (run = 1;; run++)
+		run_worker(which, run);
+	return NULL;
+}
+
+static void start_process(int which)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends))
+		die("socketpair");
+	sockets[which] = own_fd(ends[0]);
+	switch (fork()) {
+	case -1:
+		die("fork");
+	case 0:
+		sockets[which] = own_fd(ends[1]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		worker((void *)(intptr_t)which);
+	}
+	close(ends[1]);
+}
+
+static void start_worker(int which)
+{
+	struct worker *w = &litmus->workers[which];
+	pthread_t thread;
+
+	w->random = 12345 * (which + 1);
+	map_scratch(SCRATCH + which * SCRATCH_STRIDE);
+	if (kinds[which] == 'p')
+		start_process(which);
+	else if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)which))
+		die("pthread_create");
+	while (!w->tid)
+		usleep(100);
+	w->syscall_fd = own_fd(open_proc(w, "syscall"));
 }
 
 /* The number of the system call that a worker sleeps in, or -1 if it runs. */
 static long sleeps_in(const struct worker *w)
 {
 	char text[128];
+	ssize_t n = pread(w->syscall_fd, text, sizeof(text) - 1, 0);
 
-	if (!read_proc(w, "syscall", w->syscall_fd, text, sizeof(text)))
+	if (n <= 0 || *text == 'r')
 		return -1;
-	return *text == 'r' ? -1 : strtol(text, NULL, 10);
+	text[n] = 0;
+	return strtol(text, NULL, 10);
 }
 
-/* How often it has gone to sleep. */
-static long sleeps(const struct worker *w)
+/* How long it has run, in nanoseconds: more of it means that it was awake. */
+static long long has_run(const struct worker *w, char kind)
 {
-	static const char key[] = "\nvoluntary_ctxt_switches:";
-	char text[4096], *found;
+	/* As clock_getcpuclockid(3) has them: a process's, or a thread's. */
+	clockid_t clock = (~(clockid_t)w->tid << 3) | 2 | (kind == 't' ? 4 : 0);
+	struct timespec t;
 
-	if (!read_proc(w, "status", w->status_fd, text, sizeof(text)))
+	if (clock_gettime(clock, &t))
 		return -1;
-	found = strstr(text, key);
-	return found ? strtol(found + strlen(key), NULL, 10) : -1;
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
 static bool may_sleep_for_good(long call)
@@ -263,6 +302,7 @@ static void *visitor(void *arg)
 {
 	(void)arg;
 	pin_to_cpu(1);
+	run_fifo(MAIN_PRIORITY);
 	for (;;) {
 		while (!litmus->visit)
 			futex_wait(&litmus->visit, 0);
@@ -270,6 +310,38 @@ static void *visitor(void *arg)
 		futex_wake(&litmus->visit);
 	}
 	return NULL;
+}
+
+/* Answers when there is nothing else to do on its processor. */
+static void *idler(void *arg)
+{
+	struct sched_param p = { 0 };
+	int cpu = (int)(intptr_t)arg, asked = 0;
+
+	pin_to_cpu(cpu);
+	if (sched_setscheduler(0, SCHED_IDLE, &p))
+		die("sched_setscheduler");
+	for (;;) {
+		while (litmus->idle_asked == asked)
+			futex_wait(&litmus->idle_asked, asked);
+		asked = litmus->idle_asked;
+		litmus->idle[cpu] = asked;
+		tell_news();
+	}
+	return NULL;
+}
+
+static void ask_idlers(void)
+{
+	litmus->idle_asked++;
+	futex_wake(&litmus->idle_asked);
+}
+
+static bool all_idle(void)
+{
+	int asked = litmus->idle_asked;
+
+	return litmus->idle[0] == asked && litmus->idle[1] == asked;
 }
 
 /*
@@ -297,7 +369,7 @@ static void take_interrupts(void)
  */
 static bool all_asleep(int run, bool *waits_only)
 {
-	long before[WORKERS];
+	long long before[WORKERS];
 	int i, look;
 
 	*waits_only = true;
@@ -306,7 +378,8 @@ static bool all_asleep(int run, bool *waits_only)
 			visit_processors();
 		for (i = 0; i < nr_workers; i++) {
 			struct worker *w = &litmus->workers[i];
-			long call, times;
+			long long ran;
+			long call;
 
 			if (w->done == run)
 				continue;
@@ -315,10 +388,10 @@ static bool all_asleep(int run, bool *waits_only)
 				return false;
 			if (!may_sleep_for_good(call))
 				*waits_only = false;
-			times = sleeps(w);
-			if (look && times != before[i])
+			ran = has_run(w, kinds[i]);
+			if (ran < 0 || (look && ran != before[i]))
 				return false;
-			before[i] = times;
+			before[i] = ran;
 		}
 	}
 	return true;
@@ -347,17 +420,20 @@ static void gather(int run)
 	long start = now_ms(), still = start;
 	bool waits_only;
 
+	ask_idlers();
 	while (unfinished(run)) {
 		int i, news = litmus->news;
 
-		if (unfinished(run))
-			futex_wait_us(&litmus->news, news, QUIET_US);
-		if (litmus->news != news)
-			continue;
+		if (unfinished(run) && !all_idle())
+			futex_wait_us(&litmus->news, news, SECOND_US);
 		if (now_ms() - start > HANGS_MS) {
 			dprintf(OWN_FDS, "litmus: a worker hangs\n");
 			_exit(1);
 		}
+		if (!all_idle())
+			continue;
+		/* Whatever is found, it is looked again. */
+		ask_idlers();
 		if (!all_asleep(run, &waits_only)) {
 			still = now_ms();
 			continue;
@@ -410,26 +486,79 @@ static void tell_outcome(void)
 	count_outcome(text);
 }
 
-static void run_once(int run)
+/* Whether no call but the first of the setup opens or closes what it opened. */
+static bool keeps_first(char letter)
 {
-	struct worker *main = &litmus->workers[MAIN];
-	pid_t pids[WORKERS] = { 0 };
+	int i, opens = 0, closes = 0;
+
+	for (i = 0; i < nr_workers + 2; i++) {
+		char *call = programs[i];
+
+		for (; *call != '.'; call = strchr(call, '\n') + 1) {
+			opens += *call == letter;
+			closes += *call == 'c';
+		}
+	}
+	return *programs[0] == letter && opens == 1 && !closes;
+}
+
+/* The line as it is when it has just been opened: unmasked, nothing counted. */
+static void renew_line(void)
+{
+	fcntl(0, F_SETFL, O_NONBLOCK);
+	while (take(0) > 0)
+		;
+	fcntl(0, F_SETFL, atoi(programs[0] + 6));
+}
+
+static void renew_function(void)
+{
+	struct usr_pci_mapping m = { .direction = USR_PCI_BIDIRECTIONAL };
 	int i;
 
+	for (i = 0; i < MAPPINGS; i++) {
+		m.dmaaddr = litmus->memory.mappings[i];
+		if (m.dmaaddr != NO_MAPPING)
+			pci_munmap(0, &m);
+	}
+}
+
+/* Opening takes longer than all else: what can be kept open is. */
+static void set_up(int run)
+{
+	struct worker *main = &litmus->workers[MAIN];
+	char *calls = programs[0];
+
+	caller.settles = true;
+	if (run > 1 && line_kept)
+		renew_line();
+	if (run > 1 && function_kept)
+		renew_function();
+	if (run > 1 && (line_kept || function_kept))
+		calls = strchr(calls, '\n') + 1;
 	forget_mappings(&litmus->memory);
 	map_arena();
-	for (i = 0; i <= WORKERS; i++) {
-		litmus->workers[i].log.length = 0;
-		litmus->workers[i].asleep = false;
-	}
-	caller.settles = true;
-	make_calls(programs[0], main, false);
+	make_calls(calls, main, false);
 	take_interrupts();
 	main->log.length = 0;
+}
+
+static void clean_up(void)
+{
+	/* While the line is open, so that its pin is seen to fall. */
+	if (edu_read(device, EDU_IRQ_STATUS))
+		move_pin(&litmus->memory, EDU_IRQ_ACK, ~0u);
+	take_interrupts();
+	syscall(SYS_close_range, line_kept || function_kept, OWN_FDS - 1, 0);
+}
+
+static void start_run(int run)
+{
+	int i;
 
 	for (i = 0; i < nr_workers; i++) {
 		if (kinds[i] == 'p')
-			pids[i] = fork_worker(i, run);
+			send_files(sockets[i]);
 	}
 	for (i = 0; i < nr_workers; i++) {
 		/* In any order. */
@@ -438,19 +567,39 @@ static void run_once(int run)
 		w->go = run;
 		futex_wake(&w->go);
 	}
-	gather(run);
+}
+
+static void await_processes(int run)
+{
+	int i;
+
 	for (i = 0; i < nr_workers; i++) {
-		if (pids[i])
-			waitpid(pids[i], NULL, 0);
+		struct worker *w = &litmus->workers[i];
+
+		while (kinds[i] == 'p' && w->freed < run)
+			futex_wait(&w->freed, run - 1);
 	}
+}
+
+static void run_once(int run)
+{
+	struct worker *main = &litmus->workers[MAIN];
+	int i;
+
+	for (i = 0; i <= WORKERS; i++) {
+		litmus->workers[i].log.length = 0;
+		litmus->workers[i].asleep = false;
+	}
+	set_up(run);
+	start_run(run);
+	gather(run);
+	await_processes(run);
 	take_interrupts();
 	/* Who opens the line finds its pin as it is, not as it was. */
 	caller.settles = true;
 	make_calls(programs[1 + nr_workers], main, false);
 	tell_outcome();
-	/* While the line is open, so that its pin is seen to fall. */
-	edu_write(device, EDU_IRQ_ACK, ~0u);
-	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
+	clean_up();
 }
 
 static void place_all(int run)
@@ -462,10 +611,8 @@ static void place_all(int run)
 	routed_to = run / PLACE_RUNS % 4 == 3;
 	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity", line);
 	sysfs_write(path, routed_to ? "2" : "1");
-	for (i = 0; i < nr_workers; i++) {
-		if (kinds[i] == 't')
-			place_worker(i, run);
-	}
+	for (i = 0; i < nr_workers; i++)
+		place_worker(i, run);
 }
 
 static void run_test(int runs, struct text *log)
@@ -477,26 +624,26 @@ static void run_test(int runs, struct text *log)
 	set_action(SIGUSR2, count_signal);
 	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
 	pin_to_cpu(0);
-	if (pthread_create(&thread, NULL, visitor, NULL))
+	if (pthread_create(&thread, NULL, visitor, NULL) ||
+	    pthread_create(&thread, NULL, idler, (void *)0) ||
+	    pthread_create(&thread, NULL, idler, (void *)1))
 		die("pthread_create");
 	be_worker(MAIN);
 	map_scratch(SCRATCH + MAIN * SCRATCH_STRIDE);
+	litmus->memory.moved = true;
+	line_kept = keeps_first('o');
+	function_kept = keeps_first('O');
+	/* Those that are forked first: they have no part in the threads. */
 	for (i = 0; i < nr_workers; i++) {
-		struct worker *w = &litmus->workers[i];
-
-		w->random = 12345 * (i + 1);
-		w->syscall_fd = w->status_fd = -1;
-		map_scratch(SCRATCH + i * SCRATCH_STRIDE);
-		if (kinds[i] != 't')
-			continue;
-		if (pthread_create(&thread, NULL, thread_worker,
-				   (void *)(intptr_t)i))
-			die("pthread_create");
-		while (!w->tid)
-			usleep(100);
-		w->syscall_fd = own_fd(open_proc(w, "syscall"));
-		w->status_fd = own_fd(open_proc(w, "status"));
+		if (kinds[i] == 'p')
+			start_worker(i);
 	}
+	for (i = 0; i < nr_workers; i++) {
+		if (kinds[i] != 'p')
+			start_worker(i);
+	}
+	/* Before the workers: it starts them all, and never waits for one to yield. */
+	run_fifo(MAIN_PRIORITY);
 	for (run = 1; run <= runs; run++) {
 		if (run % PLACE_RUNS == 1)
 			place_all(run);
@@ -541,6 +688,9 @@ void run_litmus(char *request, struct text *log)
 		put(log, "%.*s", (int)n, chunk);
 	close(pipes[0]);
 	waitpid(pid, &status, 0);
+	/* And the processes of its workers, which end with it. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 	munmap(litmus, sizeof(*litmus));
 	if (status)
 		put(log, "failed\t%d\n", status);

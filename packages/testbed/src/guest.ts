@@ -144,7 +144,14 @@ function qemuArguments({ kernel, initramfs, memory = 512, append = '' }: BootOpt
     ...['-display', 'none', '-serial', 'stdio', '-device', 'intel-iommu,intremap=on'],
     ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=channel,path=${channel},server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=channel,name=usrdrv', '-device', 'edu', '-device', 'edu'],
-    ...['-kernel', kernel, '-initrd', initramfs, '-append', `console=ttyS0 panic=-1 no_timer_check ${append}`],
+    ...[
+      '-kernel',
+      kernel,
+      '-initrd',
+      initramfs,
+      '-append',
+      `console=ttyS0 panic=-1 no_timer_check tsc=reliable ${append}`,
+    ],
   ];
 }
 

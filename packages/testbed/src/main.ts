@@ -103,7 +103,7 @@ async function randomPrograms(): Promise<Counts> {
     await guest.end();
     return { passed: 1, failed: 0 };
   }
-  const guests = await Promise.all(['programs-1', 'programs-2'].map(boot));
+  const guests = await Promise.all(['programs-1', 'programs-2'].map((name) => boot(name)));
   const runs = integer('programs');
   const seed = firstSeed();
   const report = await checkRandomPrograms(guests, { runs, seed, length: integer('length'), progress });
