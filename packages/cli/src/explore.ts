@@ -14,6 +14,7 @@ import {
   perfetto,
   RandomDeviations,
   RandomWalk,
+  type Recording,
   record,
   recordScenario,
   type Strategy,
@@ -175,17 +176,25 @@ function describe(scenario: AnyScenario, result: Result, style: Style): string {
 }
 
 /**
- * `usrdrv replay`: has a run again from its token, and shows it.
- * @returns the exit code: 1 where the run goes wrong
+ * `usrdrv replay`: has runs again from their tokens, and shows them.
+ * @returns the exit code: 1 where one goes wrong
  */
 export async function replayCommand(
-  token: string,
+  tokens: readonly string[],
   o: { readonly vcd?: string; readonly perfetto?: string },
 ): Promise<number> {
+  let code = 0;
+  for (const token of tokens) {
+    const recording = await recorded(token);
+    if (o.vcd !== undefined) writeFileSync(o.vcd, vcd(recording));
+    if (o.perfetto !== undefined) writeFileSync(o.perfetto, perfetto(recording));
+    process.stdout.write(columns(recording));
+    if (recording.violation !== undefined) code = 1;
+  }
+  return code;
+}
+
+async function recorded(token: string): Promise<Recording> {
   const scenario = findScenario(parseToken(token).scenario);
-  const recording = isOfThreads(scenario) ? record(token, scenario) : await recordScenario(token, scenario);
-  if (o.vcd !== undefined) writeFileSync(o.vcd, vcd(recording));
-  if (o.perfetto !== undefined) writeFileSync(o.perfetto, perfetto(recording));
-  process.stdout.write(columns(recording));
-  return recording.violation === undefined ? 0 : 1;
+  return isOfThreads(scenario) ? record(token, scenario) : recordScenario(token, scenario);
 }

@@ -82,12 +82,12 @@ program
 
 program
   .command('replay')
-  .description('have a run again, and show it step by step')
-  .argument('<token>', 'what explore printed: emu1:<kernel>:<scenario>:<tape>', known(tokenOfScenario))
-  .option('--vcd <file>', 'write it as a value change dump, for GTKWave')
-  .option('--perfetto <file>', 'write it as a trace for ui.perfetto.dev')
-  .action(async (token, o) => {
-    process.exitCode = await replayCommand(token, o);
+  .description('have runs again, and show them step by step')
+  .argument('<tokens...>', 'what explore printed: emu1:<kernel>:<scenario>:<tape>', tokens)
+  .option('--vcd <file>', 'write the last one as a value change dump, for GTKWave')
+  .option('--perfetto <file>', 'write the last one as a trace for ui.perfetto.dev')
+  .action(async (tokens, o) => {
+    process.exitCode = await replayCommand(tokens, o);
   });
 
 program
@@ -160,6 +160,10 @@ function known(find: (text: string) => unknown, besides?: string): (text: string
 
 function addresses(text: string, before: readonly string[] = []): string[] {
   return [...before, known(PciAddress.parse)(text)];
+}
+
+function tokens(text: string, before: readonly string[] = []): string[] {
+  return [...before, known(tokenOfScenario)(text)];
 }
 
 function tokenOfScenario(text: string): unknown {

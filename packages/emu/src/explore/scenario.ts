@@ -103,8 +103,6 @@ const LIMIT_MS = 60_000;
 const LIMIT_CHOICES = 1_000_000;
 /** Turns of the event loop without a trace of progress, after which there will be none. */
 const IDLE_TURNS = 1000;
-/** The run is ended from outside, between turns; only what never comes to a turn is ended by the oracle. */
-const CHOICES_IN_A_TURN = 1_000_000;
 
 /**
  * Runs a scenario once.
@@ -133,7 +131,8 @@ export async function runScenario(scenario: Scenario, o: RunOptions = {}): Promi
     for (const backend of backends.splice(0).reverse()) backend.close();
   };
   oracle.scenario = scenario.name;
-  oracle.limit = limitChoices + CHOICES_IN_A_TURN;
+  // The run is ended from outside, between turns; only what never comes to a turn is ended by the oracle.
+  oracle.limit = 2 * limitChoices;
   try {
     const program = scenario.run(powerOn, course).then(() => Promise.all(course.acted));
     await ended(program, oracle, machines, course, { limitMs, limitChoices, invariants });
