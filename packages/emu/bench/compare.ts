@@ -28,9 +28,14 @@ export async function compare(title: string, contestants: readonly Contestant[])
     const cost = median(costs[at] ?? []);
     const rate = (1e9 / cost).toLocaleString('en', { maximumFractionDigits: 0 });
     console.log(
-      `  ${name.padEnd(34)} ${cost.toFixed(0).padStart(8)} ns ${rate.padStart(14)}/s ${(cost / reference).toFixed(2).padStart(8)} x`,
+      `  ${name.padEnd(34)} ${cost.toFixed(0).padStart(8)} ns ${rate.padStart(14)}/s ${times(cost / reference).padStart(8)} x`,
     );
   }
+}
+
+/** A ratio; of what costs less than the reference, its inverse. */
+function times(ratio: number): string {
+  return ratio < 1 ? `1/${(1 / ratio).toFixed(2)}` : ratio.toFixed(2);
 }
 
 /** How many rounds take about a turn; finding out warms the code up as well. */

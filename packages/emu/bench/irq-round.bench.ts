@@ -118,7 +118,10 @@ function systemCalls(kernel: KernelProfile, reach: Reach): Contestant {
   };
 }
 
-/** Two coroutines that hand over to each other, with nothing but promises. */
+/**
+ * Two coroutines that hand over to each other, with nothing but promises: as many awaits as the round has at its least, one
+ * of the driver's for the interrupt, and one of the device's for the acknowledgement.
+ */
 function promisePingPong(): Contestant {
   return {
     name: 'promise ping-pong',

@@ -10,13 +10,8 @@ import type { Cpu } from '../machine/cpu.ts';
  */
 export type Program = Generator<Step | MaySleep, void, number>;
 
-/** A step that cannot be taken before something is so: a device that waits to be acknowledged. */
-export interface Until extends Step {
-  ready(): boolean;
-}
-
-/** A step of a program that waits until `ready` says yes. */
-export function until(name: string, ready: () => boolean): Until {
+/** A step of a program that cannot be taken before `ready` says yes: a device that waits to be acknowledged. */
+export function until(name: string, ready: () => boolean): Step {
   return { name: step(name).name, ready };
 }
 
@@ -35,7 +30,7 @@ export class Actor {
   at: Step = USER;
   done = false;
   /** The kernel code that it is in; undefined in user space. */
-  steps: Steps<unknown> | undefined = undefined;
+  steps: Pick<Steps<unknown>, 'next'> | undefined = undefined;
   program: Program | undefined = undefined;
   /** What its program is told next: the result of the last system call. */
   result = 0;
@@ -76,7 +71,7 @@ export class Actor {
     const { at } = this;
     if (at === SCHEDULE) return this.task === undefined || this.task.state === TASK_RUNNING;
     if (at === CPU_RELAX) return progress > this.relaxedAt;
-    return !isUntil(at) || at.ready();
+    return at.ready === undefined || at.ready();
   }
 
   /** What it waits for, in words; undefined where it waits for nothing. */
@@ -84,10 +79,6 @@ export class Actor {
     if (this.done) return undefined;
     if (this.at === SCHEDULE) return 'sleeps until it is woken';
     if (this.at === CPU_RELAX) return 'spins until another processor is done';
-    return isUntil(this.at) ? `waits: ${this.at.name}` : undefined;
+    return this.at.ready === undefined ? undefined : `waits: ${this.at.name}`;
   }
-}
-
-function isUntil(at: Step): at is Until {
-  return 'ready' in at;
 }

@@ -14,6 +14,8 @@ export class Exhaustive implements Strategy {
   /** By position: how many ways there are, and which is taken. */
   #ways = new Int32Array(EXPECTED_CHOICES);
   #taken = new Int32Array(EXPECTED_CHOICES);
+  /** What the choices before it cost. */
+  #before = new Int32Array(EXPECTED_CHOICES);
   /** Positions that are fixed in this run, and that the run has come to. */
   #fixed = 0;
   #length = 0;
@@ -42,6 +44,14 @@ export class Exhaustive implements Strategy {
     return true;
   }
 
+  resume(known: number): number {
+    const last = this.#fixed - 1;
+    if (last < 0 || known <= last) return 0;
+    this.#length = last;
+    this.#used = this.#before[last] ?? 0;
+    return last;
+  }
+
   stays(at: number): boolean {
     if (at < this.#fixed) return this.#taken[at] === 0;
     return this.#used >= this.#most;
@@ -63,6 +73,7 @@ export class Exhaustive implements Strategy {
       this.#taken.fill(0, this.#length, at);
       this.#ways[at] = costs && this.#used >= this.#most ? 1 : n;
       this.#taken[at] = 0;
+      this.#before[at] = this.#used;
       this.#length = at + 1;
       return 0;
     }
@@ -88,6 +99,7 @@ export class Exhaustive implements Strategy {
   #grow(): void {
     this.#ways = grown(this.#ways);
     this.#taken = grown(this.#taken);
+    this.#before = grown(this.#before);
   }
 }
 

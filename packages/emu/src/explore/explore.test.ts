@@ -9,6 +9,7 @@ import { litmus, read } from './litmus.ts';
 import { Portfolio } from './portfolio.ts';
 import { Pct, RandomWalk } from './random-strategies.ts';
 import { SCENARIOS, scenarioNamed } from './scenarios.ts';
+import type { Strategy } from './strategy.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
 import { parseToken } from './token.ts';
 import type { World } from './world.ts';
@@ -103,6 +104,35 @@ describe('strategies', () => {
     expect(new Set(runs).size).toBe(3);
   });
 });
+
+const KERNELS = ['chubb-2.6.11', 'usrdrv-6.1'] as const;
+
+describe.each(KERNELS)('what a run has in common with the last one, on %s', (kernel) => {
+  const scenarios = small.filter(
+    ({ only, name }) => (only?.kernel ?? kernel) === kernel && name !== 'two-readers-again',
+  );
+
+  it.each(scenarios)('$name: is not looked at again, and everything comes out the same', (scenario) => {
+    const options = { kernel, runs: 5000, outcomes: true };
+    const resuming = explore(scenario, { ...options, strategy: new Exhaustive(2) });
+    expect(resuming).toEqual(explore(scenario, { ...options, strategy: withoutResume(new Exhaustive(2)) }));
+  });
+});
+
+/** The same runs, each asked about from its start. */
+function withoutResume(strategy: Strategy): Strategy {
+  return {
+    name: strategy.name,
+    bound: strategy.bound,
+    get exhausted() {
+      return strategy.exhausted;
+    },
+    begin: () => strategy.begin(),
+    stays: (at) => strategy.stays(at),
+    schedule: (at, enabled, count, preempts) => strategy.schedule(at, enabled, count, preempts),
+    pick: (at, n, tag) => strategy.pick(at, n, tag),
+  };
+}
 
 it('a schedule is a tape, which fast-check finds and shrinks', () => {
   const scenario = scenarioNamed('two-readers');

@@ -79,20 +79,20 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
     throw new RangeError(`${scenario.name} is not for ${kernel}: ${scenario.only.because}`);
   }
   const stage = new Stage(scenario, kernel, strategy, o.before);
-  const found = new Map<string, { violation: Violation; tape: Tape; foundAt: number; times: number }>();
+  const repetition = new Repetition(scenario, kernel, o.before);
+  const found: { violation: Violation; tape: Tape; foundAt: number; times: number }[] = [];
   const outcomes = new Map<string, number>();
   let runs = 0;
   let steps = 0;
-  while (runs < most && found.size < mostFailures && strategy.begin()) {
+  while (runs < most && found.length < mostFailures && strategy.begin()) {
     const run = stage.run();
     runs++;
     steps += run.steps;
     const { violation } = run;
     strategy.end?.(violation);
     if (violation !== undefined) {
-      const key = signature(violation);
-      const known = found.get(key);
-      if (known === undefined) found.set(key, { violation, tape: run.tape, foundAt: runs, times: 1 });
+      const known = found.find((each) => sameFailure(each.violation, violation));
+      if (known === undefined) found.push({ violation, tape: run.tape, foundAt: runs, times: 1 });
       else {
         known.times++;
         if (run.taken.length < known.tape.size) Object.assign(known, { tape: run.tape, violation });
@@ -101,9 +101,9 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
       const outcome = stage.outcome();
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     }
-    if (runs % CHECK_PERIOD === 0 && !run.givenUp) checkDeterminism(scenario, kernel, run, stage.outcome());
+    if (runs % CHECK_PERIOD === 0 && !run.givenUp) repetition.check(run, stage.outcome());
   }
-  const failures = [...found.values()].map(({ violation, tape, foundAt, times }) => {
+  const failures = found.map(({ violation, tape, foundAt, times }) => {
     const short = o.shrink === false ? { tape, violation } : shrink(scenario, kernel, tape, violation);
     const token = formatToken({ kernel, scenario: scenario.name, tape: short.tape });
     return { violation: short.violation, token, tape: short.tape, foundAt, times };
@@ -112,7 +112,7 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
   const number = runs.toLocaleString('en');
   const covered = exhausted
     ? `exhaustive ${bound}: ${number} schedules`
-    : `bounded by ${number} runs (${bound}${found.size >= mostFailures ? ', ended by failures' : ''})`;
+    : `bounded by ${number} runs (${bound}${found.length >= mostFailures ? ', ended by failures' : ''})`;
   return {
     scenario: scenario.name,
     kernel,
@@ -169,8 +169,8 @@ export function runTape(scenario: ThreadScenario, kernel: KernelProfile, tape: T
 }
 
 /** Failures are the same where the same invariant breaks at the same step. */
-function signature({ invariant, step }: Violation): string {
-  return `${invariant} @ ${step}`;
+function sameFailure(a: Violation, b: Violation): boolean {
+  return a.invariant === b.invariant && a.step === b.step;
 }
 
 /** What the threads read, in order: `A=1 B=-EAGAIN,1`. */
@@ -221,19 +221,31 @@ class Stage {
   }
 }
 
-/** The same tape has to give the same run: else something chooses that is no choice. */
-function checkDeterminism(scenario: ThreadScenario, kernel: KernelProfile, run: Interleaving, outcome: string): void {
-  const strategy = new Replay(run.tape);
-  strategy.begin();
-  const stage = new Stage(scenario, kernel, strategy);
-  const again = stage.run();
-  const same = again.steps === run.steps && again.violation?.what === run.violation?.what;
-  if (same && again.last.name === run.last.name && stage.outcome() === outcome) return;
-  const token = formatToken({ kernel, scenario: scenario.name, tape: run.tape });
-  throw new Error(
-    `${scenario.name} is not deterministic: ${token} took ${run.steps} steps, and ${again.steps} when it was run again; ` +
-      `the last were ${run.last.name} and ${again.last.name}`,
-  );
+/** The same tape has to give the same run, on another machine: else something chooses that is no choice. */
+class Repetition {
+  readonly #strategy = new Replay(new Map());
+  #stage: Stage | undefined = undefined;
+
+  constructor(
+    private readonly scenario: ThreadScenario,
+    private readonly kernel: KernelProfile,
+    private readonly before: readonly Invariant[] | undefined,
+  ) {}
+
+  /** @throws Error the run is not the same when it is made again */
+  check(run: Interleaving, outcome: string): void {
+    const { scenario, kernel } = this;
+    this.#stage ??= new Stage(scenario, kernel, this.#strategy, this.before);
+    this.#strategy.next(run.tape);
+    const again = this.#stage.run();
+    const same = again.steps === run.steps && again.violation?.what === run.violation?.what;
+    if (same && again.last.name === run.last.name && this.#stage.outcome() === outcome) return;
+    const token = formatToken({ kernel, scenario: scenario.name, tape: run.tape });
+    throw new Error(
+      `${scenario.name} is not deterministic: ${token} took ${run.steps} steps, and ${again.steps} when it was run again; ` +
+        `the last were ${run.last.name} and ${again.last.name}`,
+    );
+  }
 }
 
 /** Runs that shrinking may take. */
@@ -246,14 +258,13 @@ function shrink(
   tape: Tape,
   violation: Violation,
 ): { readonly tape: Tape; readonly violation: Violation } {
-  const wanted = signature(violation);
   let left = SHRINK_RUNS;
   for (let delays = 0; delays < tape.size; delays++) {
     const strategy = new Exhaustive(delays, 'delays');
     const stage = new Stage(scenario, kernel, strategy);
     while (left-- > 0 && strategy.begin()) {
       const run = stage.run();
-      if (run.violation !== undefined && signature(run.violation) === wanted) {
+      if (run.violation !== undefined && sameFailure(run.violation, violation)) {
         return { tape: run.tape, violation: run.violation };
       }
     }

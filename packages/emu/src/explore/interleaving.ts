@@ -46,14 +46,28 @@ export class Interleaving implements Stepper {
   #returned = 0;
   #lastThread: Actor | undefined = undefined;
   #captured: SystemCall | undefined = undefined;
-  readonly #also: Steps<void>[] = [];
+  readonly #also: Steps<unknown>[] = [];
   readonly #enabled: Actor[] = [];
+  /** By position: who took the step, or which way the choice went; of this run, and before that of the last. */
+  readonly #who: (Actor | undefined)[] = [];
+  readonly #picked: number[] = [];
+  /** Positions that are as in the last run. */
+  #same = 0;
+  readonly #afterStep: readonly Invariant[];
+  readonly #atRest: readonly Invariant[];
+  readonly #atEnd: readonly Invariant[];
+  /** Some are asked after every step. */
+  readonly #eachStep: boolean;
 
   constructor(
     readonly world: World,
     private readonly strategy: Strategy,
-    private readonly invariants: readonly Invariant[],
+    invariants: readonly Invariant[],
   ) {
+    this.#afterStep = invariants.filter(({ afterStep }) => afterStep !== undefined);
+    this.#atRest = invariants.filter(({ atRest }) => atRest !== undefined);
+    this.#atEnd = invariants.filter(({ atEnd }) => atEnd !== undefined);
+    this.#eachStep = this.#afterStep.some(({ ofLines }) => ofLines !== true);
     world.machine.scheduler.stepper = this;
     world.oracle.asked = this;
     world.runner = this;
@@ -64,8 +78,8 @@ export class Interleaving implements Stepper {
     this.violation = undefined;
     this.steps = 0;
     this.givenUp = false;
-    this.taken.length = 0;
-    this.ways.length = 0;
+    this.#same = this.onStep === undefined ? (this.strategy.resume?.(this.#position) ?? 0) : 0;
+    this.#forgetFrom(this.#same);
     this.#position = 0;
     this.calm = false;
     this.#straight = false;
@@ -73,9 +87,10 @@ export class Interleaving implements Stepper {
     this.last = USER;
     this.#progress = 0;
     this.#lastThread = undefined;
-    this.#also.length = 0;
+    if (this.#also.length > 0) this.#also.length = 0;
     scenario.start(this.world);
     try {
+      if (this.#same > 0) this.#again();
       this.#untilRest();
       if (this.violation === undefined && !this.givenUp) this.#rest(scenario);
     } catch (error) {
@@ -107,7 +122,7 @@ export class Interleaving implements Stepper {
     return 0;
   }
 
-  also(_task: Task, steps: Steps<void>): void {
+  also(_task: Task, steps: Steps<unknown>): void {
     this.#also.push(steps);
   }
 
@@ -115,7 +130,9 @@ export class Interleaving implements Stepper {
   choose(n: number, tag: ChoiceTag): number {
     if (this.calm || n < 2) return 0;
     const at = this.#position++;
+    if (at < this.#same) return this.#picked[at] ?? 0;
     const way = Math.min(this.strategy.pick(at, n, tag), n - 1);
+    this.#picked[at] = way;
     if (way > 0) this.#took(at, way);
     return way;
   }
@@ -123,6 +140,44 @@ export class Interleaving implements Stepper {
   /** What was not calm, as a tape. */
   get tape(): Tape {
     return new Map(this.taken.map((at, nth) => [at, this.ways[nth] ?? 0]));
+  }
+
+  /** What was not calm from a position on is of the last run. */
+  #forgetFrom(same: number): void {
+    const { taken, ways } = this;
+    while (taken.length > 0 && (taken[taken.length - 1] ?? 0) >= same) {
+      taken.pop();
+      ways.pop();
+    }
+  }
+
+  /** The steps that are as in the last run. Nobody is asked, and what held then holds now. */
+  #again(): void {
+    const same = this.#same;
+    let actor: Actor | undefined;
+    while (this.#position < same) {
+      actor = this.#who[this.#position++];
+      if (actor === undefined) throw new Error('BUG: a step of the last run that nobody took');
+      const step = actor.at;
+      this.steps++;
+      this.current = actor;
+      this.last = step;
+      this.#advance(actor);
+      if (step !== CPU_RELAX) this.#progress++;
+    }
+    // A choice in the midst of the last of them may have gone another way.
+    if (actor !== undefined) this.#ask(actor, this.last);
+  }
+
+  /** Asks the invariants, unless none of them can say anything else than after the last step. */
+  #ask(actor: Actor, step: Step): void {
+    const { world } = this;
+    if (!world.linesChanged() && !this.#eachStep) return;
+    const invariants = this.#afterStep;
+    for (let at = 0; at < invariants.length; at++) {
+      const what = invariants[at]?.afterStep?.(world, actor, step);
+      if (what !== undefined) this.fail(invariants[at]?.name ?? '', what);
+    }
   }
 
   /** Steps until nobody can go on. */
@@ -141,24 +196,26 @@ export class Interleaving implements Stepper {
       if (step !== CPU_RELAX) this.#progress++;
       if (!this.calm) this.strategy.stepped?.(actor, step);
       this.onStep?.(actor, step);
-      const { world, invariants } = this;
-      for (let at = 0; at < invariants.length; at++) {
-        const what = invariants[at]?.afterStep?.(world, actor, step);
-        if (what !== undefined) this.fail(invariants[at]?.name ?? '', what);
-      }
+      this.#ask(actor, step);
     }
   }
 
   /** Who takes the next step; undefined where nobody can, or the run is given up. */
   #next(): Actor | undefined {
-    const { current, strategy } = this;
+    const { current } = this;
     const goesOn = current !== undefined && this.#canGoOn(current);
     if (this.calm) {
       if (goesOn && !this.#straight) return current;
       return this.#calmNext(this.#collect(goesOn ? current : undefined), goesOn);
     }
     const at = this.#position++;
-    if (goesOn && strategy.stays(at)) return current;
+    const next = goesOn && this.strategy.stays(at) ? current : this.#choose(at, current, goesOn);
+    this.#who[at] = next;
+    return next;
+  }
+
+  #choose(at: number, current: Actor | undefined, goesOn: boolean): Actor | undefined {
+    const { strategy } = this;
     const count = this.#collect(goesOn ? current : undefined);
     if (count === 0) return undefined;
     if (count === 1 && strategy.everyStep !== true) return this.#enabled[0];
@@ -371,7 +428,7 @@ export class Interleaving implements Stepper {
   /** Nobody can go on: looks at what became of everyone, then lets devices try everything, and ends the process. */
   #rest(scenario: Pick<ThreadScenario, 'atRest'>): void {
     const { world } = this;
-    for (const invariant of this.invariants) {
+    for (const invariant of this.#atRest) {
       const what = invariant.atRest?.(world);
       if (what !== undefined) this.fail(invariant.name, what);
     }
@@ -425,7 +482,7 @@ export class Interleaving implements Stepper {
       first.actor.reset(closing(first, fd));
       this.#untilRest();
     }
-    for (const invariant of this.invariants) {
+    for (const invariant of this.#atEnd) {
       const what = invariant.atEnd?.(world);
       if (what !== undefined) this.fail(invariant.name, what);
     }

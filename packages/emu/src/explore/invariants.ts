@@ -7,6 +7,11 @@ import type { World } from './world.ts';
 /** Something that must never be otherwise. What it returns is what is wrong, in words. */
 export interface Invariant {
   readonly name: string;
+  /**
+   * After a step it looks at nothing but the lines' counts, masks and depths and the kernel's warnings: it is asked only
+   * where a step has changed one of them.
+   */
+  readonly ofLines?: boolean;
   /** After each step. Hot: it looks, and builds a string only where something is wrong. */
   afterStep?(world: World, actor: Actor, step: Step): string | undefined;
   /** When nobody can go on any more. */
@@ -28,6 +33,7 @@ export interface Violation {
 /** S1: how many interrupts came since the last read is never less than none. */
 const countsAreNotNegative: Invariant = {
   name: 'counts are not negative',
+  ofLines: true,
   afterStep({ lines }) {
     for (let at = 0; at < lines.length; at++) {
       const file = lines[at]?.file;
@@ -40,6 +46,7 @@ const countsAreNotNegative: Invariant = {
 /** S1, P5: the line is masked while an interrupt waits to be read; only who finds none lets it through. */
 const maskedWhilePending: Invariant = {
   name: 'masked while pending',
+  ofLines: true,
   afterStep({ lines }) {
     for (let at = 0; at < lines.length; at++) {
       const file = lines[at]?.file;
@@ -54,6 +61,7 @@ const maskedWhilePending: Invariant = {
 /** I3, I4: who has a line alone disables it once for each enable. */
 const maskDepthIsBalanced: Invariant = {
   name: 'mask depth is balanced',
+  ofLines: true,
   afterStep({ lines }) {
     for (let at = 0; at < lines.length; at++) {
       const line = lines[at];
@@ -67,6 +75,7 @@ const maskDepthIsBalanced: Invariant = {
 
 const noWarning: Invariant = {
   name: 'no kernel warning',
+  ofLines: true,
   afterStep: ({ machine }) => machine.irqs.warnings[0],
 };
 

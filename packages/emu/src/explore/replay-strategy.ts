@@ -9,8 +9,15 @@ export class Replay implements Strategy {
   /** Entries of the tape that the run came to. */
   used = 0;
 
-  constructor(private readonly tape: Tape) {
+  constructor(private tape: Tape) {
     this.name = tape.size === 0 ? 'calm' : 'replay';
+  }
+
+  /** One more run, of another tape. */
+  next(tape: Tape): void {
+    this.tape = tape;
+    this.exhausted = false;
+    this.used = 0;
   }
 
   begin(): boolean {

@@ -12,6 +12,11 @@ export interface Strategy {
   readonly name: string;
   /** Prepares the next run. False where there is none left. */
   begin(): boolean;
+  /**
+   * How many positions of this run, from the start, are as in the run before, of which the caller remembers the first
+   * `known`: it does not ask about them, nor tell of their steps. Left out: none.
+   */
+  resume?(known: number): number;
   /** Whether it is asked who goes on even where only one can. */
   readonly everyStep?: boolean;
   /** Whether whoever took the last step surely takes the next one too, whoever else could. Saves finding out who could. */

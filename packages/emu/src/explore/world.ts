@@ -49,6 +49,7 @@ export class World {
   readonly actors: Actor[] = [];
   #threadsUsed = 0;
   #devicesUsed = 0;
+  #warnings = 0;
 
   constructor(
     kernel: KernelProfile,
@@ -120,6 +121,16 @@ export class World {
     return fd;
   }
 
+  /** Whether a count, a mask, a depth or the kernel's list of warnings is not as it was when this was asked last. */
+  linesChanged(): boolean {
+    const { lines } = this;
+    const { length } = this.machine.irqs.warnings;
+    let changed = length !== this.#warnings;
+    this.#warnings = length;
+    for (let at = 0; at < lines.length; at++) if (lines[at]?.changed() === true) changed = true;
+    return changed;
+  }
+
   /** Something is left of the last run that {@link reset} cannot undo: a timer, a report. */
   get spoilt(): boolean {
     return this.machine.clock.pending || this.machine.dmaDebug.reports.length > 0;
@@ -155,7 +166,7 @@ export class World {
       chip.mask(line.irq);
       chip.eoi(line.irq);
     }
-    irqs.warnings.length = 0;
+    if (irqs.warnings.length > 0) irqs.warnings.length = 0;
   }
 
   #newThread(name: string): ExploredThread {
@@ -224,7 +235,8 @@ export class ExploredThread {
   }
 
   reset(): void {
-    this.results.length = 0;
+    // To set the length of an array takes longer than to empty a short one.
+    while (this.results.length > 0) this.results.pop();
     this.reading = undefined;
     this.task.state = TASK_RUNNING;
     this.task.signalPending = false;
@@ -270,6 +282,9 @@ export class ExploredThread {
   }
 }
 
+/** No status that a line has. */
+const NEVER = -1;
+
 /** A line, and the books about what happened to its interrupts. */
 export class WatchedLine {
   /** Interrupts that devices asked for: edges, or assertions of a line that was not held. */
@@ -279,6 +294,13 @@ export class WatchedLine {
   returned = 0;
   /** A device asked; since then no handler has counted, and the kernel has not dropped it in so many words. */
   waiting = false;
+  #owner: object | undefined = undefined;
+  #file: IrqFile | undefined = undefined;
+  /** As it was when it was looked at last. */
+  #status = NEVER;
+  #count = 0;
+  #depth = 0;
+  #seen: IrqFile | undefined = undefined;
 
   constructor(
     readonly irq: number,
@@ -289,7 +311,25 @@ export class WatchedLine {
   /** The file that has the line, where one has. */
   get file(): IrqFile | undefined {
     const devId = this.desc.actions[0]?.devId;
-    return isIrqFile(devId) ? devId : undefined;
+    if (devId !== this.#owner) {
+      this.#owner = devId;
+      this.#file = isIrqFile(devId) ? devId : undefined;
+    }
+    return this.#file;
+  }
+
+  /** Whether the count, the mask or the depth is not as it was when this was asked last. */
+  changed(): boolean {
+    const { desc, file } = this;
+    const count = file === undefined ? 0 : file.count;
+    if (desc.status === this.#status && count === this.#count && desc.depth === this.#depth && file === this.#seen) {
+      return false;
+    }
+    this.#status = desc.status;
+    this.#count = count;
+    this.#depth = desc.depth;
+    this.#seen = file;
+    return true;
   }
 
   get asserted(): boolean {
@@ -348,11 +388,12 @@ export class WatchedLine {
     this.delivered = 0;
     this.returned = 0;
     this.waiting = false;
+    this.#status = NEVER;
     if (this.wire.asserted) this.wire.lower(this);
     const { desc } = this;
     desc.status = (desc.status & IRQ_LEVEL) | IRQ_DISABLED;
     desc.depth = 1;
-    desc.actions.length = 0;
+    if (desc.actions.length > 0) desc.actions.length = 0;
     desc.irqCount = 0;
     desc.irqsUnhandled = 0;
   }

@@ -93,13 +93,14 @@ export class File {
     this.#watchers?.delete(watcher);
   }
 
-  /** fput(): drops a reference; the last one releases the file, in the context of `task`. */
-  *put(task: Task): Steps<void> {
-    if (--this.refs > 0) return;
+  /** fput(): drops a reference; the last one releases the file, in the context of `task`. 0, as close(2) returns. */
+  *put(task: Task): Steps<number> {
+    if (--this.refs > 0) return 0;
     if (this.#watchers !== undefined) for (const watcher of this.#watchers) watcher.fileReleased();
     if ((this.flags & FASYNC) !== 0) this.ops.fasync?.(this, false);
     if (this.ops.release !== undefined) yield* this.ops.release(this, task);
     this.#table.count--;
+    return 0;
   }
 }
 

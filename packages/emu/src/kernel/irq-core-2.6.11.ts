@@ -2,6 +2,7 @@ import { EBUSY, EINVAL, ENOMEM, ENOSYS } from '@usrdrv/core';
 import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import {
+  type Flow,
   handleIrqEvent,
   hasHandler,
   IRQ_DISABLED,
@@ -116,7 +117,7 @@ export class IrqCore2611 implements IrqCore, IrqFlow {
     desc.depth--;
   }
 
-  handle(cpu: Cpu, irq: number): Steps<void> | undefined {
+  handle(cpu: Cpu, irq: number): Flow | undefined {
     const desc = this.#descs[irq];
     if (desc === undefined) return undefined;
     desc.counts[cpu.id] = (desc.counts[cpu.id] ?? 0) + 1;

@@ -3,6 +3,7 @@ import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip, IrqFabric } from '../machine/irq-chip.ts';
 import type { MsiController } from '../machine/msi.ts';
 import {
+  type Flow,
   handleIrqEvent,
   hasHandler,
   IRQ_DISABLED,
@@ -106,7 +107,7 @@ export class IrqCore61 implements IrqCore, IrqFlow {
     else desc.depth--;
   }
 
-  handle(cpu: Cpu, irq: number): Steps<void> | undefined {
+  handle(cpu: Cpu, irq: number): Flow | undefined {
     const desc = this.#descs[irq];
     if (desc === undefined) return undefined;
     return desc.level ? this.#level(cpu, desc) : this.#edge(cpu, desc);
@@ -150,7 +151,7 @@ export class IrqCore61 implements IrqCore, IrqFlow {
   }
 
   /** handle_fasteoi_irq(), and handle_level_irq() for the 8259s, which have to be masked before their end of interrupt. */
-  #level(cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
+  #level(cpu: Cpu, desc: IrqDesc): Flow | undefined {
     const { chip, irq } = desc;
     const pic = isPic(chip);
     if (pic) {
@@ -171,7 +172,7 @@ export class IrqCore61 implements IrqCore, IrqFlow {
   }
 
   /** handle_edge_irq() */
-  #edge(cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
+  #edge(cpu: Cpu, desc: IrqDesc): Flow | undefined {
     const { chip, irq } = desc;
     desc.status &= ~(IRQ_REPLAY | IRQ_WAITING);
     if ((desc.status & (IRQ_INPROGRESS | IRQ_DISABLED)) !== 0 || desc.actions.length === 0) {

@@ -83,7 +83,7 @@ export interface IrqCore {
    * The flow of one interrupt that a processor has taken (I5): what is left of it where somebody may want to come in between
    * two steps, undefined where it is over.
    */
-  handle(cpu: Cpu, irq: number): Steps<void> | undefined;
+  handle(cpu: Cpu, irq: number): Flow | undefined;
   desc(irq: number): IrqDesc | undefined;
   descs(): Iterable<IrqDesc>;
   /** Drops an edge that is held back for a later resend: whoever claims the line now did not wait for it (D9). */
@@ -121,23 +121,49 @@ export interface IrqFlow {
   end(desc: IrqDesc, result: IrqReturn): boolean;
 }
 
+/** What is left of an interrupt that a processor has taken: to the next step, until it is over. */
+export type Flow = Pick<Steps<void>, 'next'>;
+
 /** The part of a flow that has handlers run: over at once, unless somebody may want to come in between two steps. */
-export function handleIrqEvent(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Steps<void> | undefined {
-  if (cpu.stops) return stopping(flow, cpu, desc);
+export function handleIrqEvent(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Flow | undefined {
+  if (cpu.stops) return new StoppingFlow(flow, cpu, desc);
   do flow.start(desc);
   while (flow.end(desc, straight(runActions(desc, cpu))));
   return undefined;
 }
 
-function* stopping(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Steps<void> {
-  let result: IrqReturn;
-  do {
-    flow.start(desc);
-    yield flow.run;
-    result = yield* runActions(desc, cpu);
-    yield flow.ran;
-  } while (flow.end(desc, result));
+/** Start, `run`, the handlers, `ran`, end, over and over. Written out: generators in generators cost three times as much. */
+class StoppingFlow implements Flow {
+  #at: 'begin' | 'run' | 'handlers' | 'ran' = 'begin';
+  #handlers: Steps<IrqReturn> | undefined = undefined;
+  #result: IrqReturn = IRQ_NONE;
+
+  constructor(
+    private readonly flow: IrqFlow,
+    private readonly cpu: Cpu,
+    private readonly desc: IrqDesc,
+  ) {}
+
+  next(): IteratorResult<Step, void> {
+    const { flow, desc } = this;
+    if (this.#at === 'ran' && !flow.end(desc, this.#result)) return OVER;
+    if (this.#at === 'ran' || this.#at === 'begin') {
+      flow.start(desc);
+      this.#at = 'run';
+      return { done: false, value: flow.run };
+    }
+    if (this.#at === 'run') {
+      this.#handlers = runActions(desc, this.cpu);
+      this.#at = 'handlers';
+    }
+    const next = this.#handlers?.next();
+    if (next === undefined || next.done !== true) return next ?? OVER;
+    this.#result = next.value;
+    this.#at = 'ran';
+    return { done: false, value: flow.ran };
+  }
 }
+const OVER: IteratorReturnResult<void> = { done: true, value: undefined };
 
 function straight(steps: Steps<IrqReturn>): IrqReturn {
   for (;;) {

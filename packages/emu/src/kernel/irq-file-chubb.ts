@@ -2,7 +2,7 @@ import { EAGAIN, EFAULT, EINVAL, O_NONBLOCK, POLLIN, POLLRDNORM, type VirtualAdd
 import type { Cpu } from '../machine/cpu.ts';
 import type { TraceLog } from '../trace/log.ts';
 import { defaultLlseek, type File, type FileOperations, type PollTable } from './file.ts';
-import { IRQ_DISABLED, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
+import { IRQ_DISABLED, IRQ_HANDLED, type IrqAction, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
 import { SCHEDULE, type Steps, step } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
@@ -45,10 +45,11 @@ export class ChubbIrqFile implements FileOperations {
 
   /** Claims the line under the command's name, whatever it is (D10). 0 or -errno. */
   claim(comm: string): number {
-    return this.core.request(this.desc.irq, { handler: this.handler, flags: 0, name: comm, devId: this });
+    const handler: IrqAction['handler'] = (cpu, irq) => this.handler(cpu, irq);
+    return this.core.request(this.desc.irq, { handler, flags: 0, name: comm, devId: this });
   }
 
-  readonly handler = function* (this: ChubbIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
+  *handler(cpu: Cpu, irq: number): Steps<IrqReturn> {
     if (cpu.stops) yield H1;
     this.core.disableNosync(irq);
     if (cpu.stops) yield H2;
@@ -58,7 +59,7 @@ export class ChubbIrqFile implements FileOperations {
     if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
     this.wait.wakeUp(READABLE);
     return IRQ_HANDLED;
-  }.bind(this);
+  }
 
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
     if (length < 4) return -EINVAL;

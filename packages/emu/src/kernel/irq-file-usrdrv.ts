@@ -13,7 +13,7 @@ import {
 import type { Cpu } from '../machine/cpu.ts';
 import type { TraceLog } from '../trace/log.ts';
 import type { File, FileOperations, PollTable } from './file.ts';
-import { IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
+import { IRQ_HANDLED, type IrqAction, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
 import { SpinLock } from './spinlock.ts';
 import { CPU_RELAX, SCHEDULE, type Steps, step } from './step.ts';
@@ -59,15 +59,17 @@ export class UsrdrvIrqFile implements FileOperations {
   /** Claims the line, under a name that can stand as a directory beside the line's other entries (D10). 0 or -errno. */
   claim(comm: string): number {
     const { irq } = this.desc;
-    const name = TAKEN.includes(comm) ? `${comm}!` : comm.replaceAll('/', '!');
+    const taken = TAKEN.includes(comm) ? `${comm}!` : comm;
+    const name = taken.includes('/') ? taken.replaceAll('/', '!') : taken;
     this.core.forgetEdge(irq);
-    const error = this.core.request(irq, { handler: this.handler, flags: 0, name, devId: this });
+    const handler: IrqAction['handler'] = (cpu, line) => this.handler(cpu, line);
+    const error = this.core.request(irq, { handler, flags: 0, name, devId: this });
     // Masked lazily, a level line would fire again at the end of each interrupt.
     if (error === 0) this.desc.unlazy = this.desc.level;
     return error;
   }
 
-  readonly handler = function* (this: UsrdrvIrqFile, cpu: Cpu, irq: number): Steps<IrqReturn> {
+  *handler(cpu: Cpu, irq: number): Steps<IrqReturn> {
     if (cpu.stops) yield HANDLER_LOCK;
     if (!this.#lock.tryAcquire(cpu)) yield* this.#lock.spin(cpu);
     if (!this.masked) {
@@ -82,7 +84,7 @@ export class UsrdrvIrqFile implements FileOperations {
     if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
     this.wait.wakeUp(READABLE);
     return IRQ_HANDLED;
-  }.bind(this);
+  }
 
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
     if (length < 4) return -EINVAL;

@@ -76,7 +76,7 @@ export class Scheduler {
   }
 
   /** Runs kernel code that belongs to no sleeping call: a release. It must not sleep. */
-  runNow(task: Task, steps: Steps<void>): void {
+  runNow(task: Task, steps: Steps<unknown>): void {
     if (this.#stepper !== undefined) {
       this.#stepper.also(task, steps);
       return;
@@ -237,7 +237,7 @@ export interface Stepper {
   /** A task makes a system call. The result, which nobody looks at: the stepper has it later. */
   begin(task: Task, call: SystemCall): number;
   /** Kernel code that a task has to run before it goes on: the release of a file. */
-  also(task: Task, steps: Steps<void>): void;
+  also(task: Task, steps: Steps<unknown>): void;
 }
 
 /** A system call on its way. */

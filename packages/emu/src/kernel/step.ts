@@ -4,6 +4,8 @@
  */
 export interface Step {
   readonly name: string;
+  /** Where it cannot be taken before something is so: whether it is. */
+  readonly ready?: (() => boolean) | undefined;
 }
 
 /**
@@ -21,7 +23,7 @@ export const STEP_NAMES: ReadonlySet<string> = names;
 /** Names a step. Steps are constants of the file that yields them. */
 export function step(name: string): Step {
   names.add(name);
-  return { name };
+  return { name, ready: undefined };
 }
 
 /** schedule(): the task gives up its processor, and sleeps if its state is no longer RUNNING. */

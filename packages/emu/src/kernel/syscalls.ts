@@ -73,7 +73,7 @@ export class Thread implements UserThread {
   close(fd: number): number {
     const file = this.process.files.remove(fd);
     if (file === undefined) return -EBADF;
-    return this.#pool.runNow((task) => release(file, task));
+    return this.#pool.runNow((task) => file.put(task));
   }
 
   dup(fd: number): number {
@@ -318,9 +318,4 @@ export class Thread implements UserThread {
 
 function* failed(error: number): Steps<number> {
   return error;
-}
-
-function* release(file: File, task: Task): Steps<number> {
-  yield* file.put(task);
-  return 0;
 }
