@@ -11,7 +11,7 @@ import { checkRandomPrograms, replayProgram } from './programs/check.ts';
 import { stress } from './programs/stress.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
-suites: kernel (the C tests), programs, litmus, defects (of the 2005 code), stress; left out: the first four
+suites: kernel (the C tests), programs, litmus, defects (of the 2005 code), samples, stress; left out: the first four
   --programs <n>   random programs (20000)
   --length <n>     system calls in the longest (50)
   --seed <n>       where the random numbers start; left out, somewhere else each time
@@ -22,10 +22,11 @@ suites: kernel (the C tests), programs, litmus, defects (of the 2005 code), stre
   --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
 
 const SUITES = {
-  kernel: kernelTests,
+  kernel: () => kernelTests('test-vm.sh'),
   programs: randomPrograms,
   litmus: litmusTests,
   defects: provokeDefects,
+  samples: () => kernelTests('test-samples.sh'),
   stress: hardUse,
 } as const;
 const USUAL = ['kernel', 'programs', 'litmus', 'defects'];
@@ -80,10 +81,9 @@ async function run(suite: () => Counts | Promise<Counts>): Promise<Counts> {
   }
 }
 
-/** The C tests of packages/kernel-patch, on the patched kernel and on a stock kernel with the module. */
-function kernelTests(): Counts {
-  const script = join(packages, 'kernel-patch', 'scripts', 'test-vm.sh');
-  const { status, stdout } = spawnSync('sh', [script], {
+/** The C tests of packages/kernel-patch: of the patch and the module, and of the sample modules. */
+function kernelTests(script: 'test-vm.sh' | 'test-samples.sh'): Counts {
+  const { status, stdout } = spawnSync('sh', [join(packages, 'kernel-patch', 'scripts', script)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
     maxBuffer: 64 * 1024 * 1024,
