@@ -94,13 +94,15 @@ vm_stock_release() {
 vm_stock_kernel() {
 	release=$(vm_stock_release)
 	image=$vm_cache/vmlinuz-$release
-	if [ ! -e "$image" ]; then
+	if [ ! -e "$image" ] || [ ! -e "$image.modules.tar.gz" ]; then
 		rm -rf "$vm_cache/stock"
 		mkdir -p "$vm_cache/stock"
 		(
 			cd "$vm_cache/stock"
 			apt-get download "linux-image-$release"
 			dpkg-deb -x ./*.deb .
+			tar -C "lib/modules/$release/kernel/drivers" \
+				-czf "$image.modules.tar.gz" virtio char/virtio_console.ko uio
 		) >"$vm_cache/apt.log" 2>&1 || {
 			tail -n 20 "$vm_cache/apt.log" >&2
 			exit 1
@@ -111,12 +113,25 @@ vm_stock_kernel() {
 	echo "$image"
 }
 
+# vm_stock_modules DIRECTORY: the drivers of Debian's image that a guest needs,
+# named in the order in which they have to be loaded.
+vm_stock_modules() {
+	archive=$(vm_stock_kernel).modules.tar.gz
+	order=10
+	for module in virtio/virtio_ring virtio/virtio virtio/virtio_pci_legacy_dev \
+		virtio/virtio_pci_modern_dev virtio/virtio_pci char/virtio_console \
+		uio/uio uio/uio_pci_generic; do
+		tar -xzf "$archive" -O "$module.ko" >"$1/$order-${module#*/}.ko"
+		order=$((order + 1))
+	done
+}
+
 # vm_module: prints the path of the module, built against Debian's headers.
 vm_module() {
 	release=$(vm_stock_release)
 	make -s -C "$vm_package/module" O="$vm_cache/module" \
-		KDIR="/usr/src/linux-headers-$release" >"$vm_cache/build.log" 2>&1 || {
-		cat "$vm_cache/build.log" >&2
+		KDIR="/usr/src/linux-headers-$release" >"$vm_cache/module.log" 2>&1 || {
+		cat "$vm_cache/module.log" >&2
 		exit 1
 	}
 	echo "$vm_cache/module/usrdrv.ko"
