@@ -1,15 +1,16 @@
-import type { RunOptions } from '@usrdrv/conformance';
-import { type Backend, type FileView, type KernelProfile, userModeBackend } from '@usrdrv/core';
+import { type Row, type RunOptions, runConformance } from '@usrdrv/conformance';
+import { type Backend, type FileView, type KernelProfile, SystemError, userModeBackend } from '@usrdrv/core';
 import { EduDevice, Machine, type TraceEvent } from '@usrdrv/emu';
-import { emulatedTarget } from '@usrdrv/emu/bench';
+import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
 
 /** What `--backend` takes. */
-export const BACKENDS = ['emu'] as const;
+export const BACKENDS = ['emu', 'usrdrv'] as const;
 /** What `--kernel` takes. */
 export const KERNELS: readonly KernelProfile[] = ['usrdrv-6.1', 'chubb-2.6.11'];
 
 export interface HostOptions {
   readonly backend: (typeof BACKENDS)[number];
+  /** Of emu. */
   readonly kernel: KernelProfile;
 }
 
@@ -26,7 +27,7 @@ export interface Host extends Disposable {
   readonly files: FileView;
   /** For people: where a command ran. */
   readonly description: string;
-  /** What happened on it, where that can be seen. */
+  /** What happened on it, where that can be seen; the backend's time is virtual then. */
   readonly trace?: Trace;
   /**
    * Makes a line interrupt again and again, where no device is there to do it.
@@ -37,7 +38,11 @@ export interface Host extends Disposable {
 }
 
 /** Starts or opens what `--backend` and `--kernel` name. */
-export function openHost({ kernel }: HostOptions): Host {
+export function openHost({ backend, kernel }: HostOptions): Host | Promise<Host> {
+  return backend === 'emu' ? emulatedHost(kernel) : linuxHost();
+}
+
+function emulatedHost(kernel: KernelProfile): Host {
   const machine = new Machine({ kernel, devices: [new EduDevice()] });
   const backend = userModeBackend(machine.kernel);
   return {
@@ -63,13 +68,41 @@ export function openHost({ kernel }: HostOptions): Host {
   };
 }
 
-/** Fresh machines for the conformance suite. */
-export function conformanceTarget({ kernel }: HostOptions): Pick<RunOptions, 'setup' | 'teardown'> {
+async function linuxHost(): Promise<Host> {
+  const { kernelInterface, LinuxKernel, usrdrvBackend } = await native(import('@usrdrv/native'));
+  const backend = usrdrvBackend();
+  const kernel = new LinuxKernel();
+  const version = new TextDecoder().decode(kernel.files.readFileSync('/proc/sys/kernel/osrelease')).trim();
+  const by = kernelInterface() === 'module' ? 'the module' : 'system calls';
   return {
-    setup: (machine) => emulatedTarget(kernel, machine),
-    teardown({ backend, kernel }) {
+    backend,
+    files: kernel.files,
+    description: `on Linux ${version} by ${by}`,
+    [Symbol.dispose]() {
       backend.close();
       kernel[Symbol.dispose]();
     },
   };
+}
+
+/** Runs the conformance suite there. */
+export async function conformanceRows(
+  { backend, kernel }: HostOptions,
+  o: Pick<RunOptions, 'onProgress' | 'rules'>,
+): Promise<Row[]> {
+  if (backend === 'emu') {
+    return runConformance({ setup: (machine) => emulatedTarget(kernel, machine), teardown: endTarget, ...o });
+  }
+  const { endLinuxTarget, linuxTarget, OTHER_MACHINES } = await native(import('@usrdrv/native/bench'));
+  return runConformance({ setup: linuxTarget, teardown: endLinuxTarget, machines: OTHER_MACHINES, ...o });
+}
+
+/** A part of @usrdrv/native, which need not be installed. */
+async function native<T>(loading: Promise<T>): Promise<T> {
+  try {
+    return await loading;
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND')) throw cause;
+    throw new SystemError('ENOENT', 'import', { path: '@usrdrv/native', detail: 'install it beside usrdrv' });
+  }
 }

@@ -1,19 +1,26 @@
-import { type Row, runConformance } from '@usrdrv/conformance';
-import { conformanceTarget, type HostOptions } from './backends.ts';
+import type { Row, RuleId, RunOptions } from '@usrdrv/conformance';
+import { conformanceRows, type HostOptions } from './backends.ts';
 import { progress, type Style, styleOf } from './terminal.ts';
+
+export interface ConformanceOptions extends HostOptions {
+  readonly json?: boolean;
+  readonly progress?: boolean;
+  readonly rules?: readonly RuleId[];
+}
 
 /**
  * `usrdrv conformance`: runs the suite and prints a row for each rule.
  * @returns the exit code: 1 where a case failed
  */
-export async function conformance(o: HostOptions & { json?: boolean }): Promise<number> {
+export async function conformance(o: ConformanceOptions): Promise<number> {
   const bar = progress();
   let rows: Row[];
   try {
-    rows = await runConformance({
-      ...conformanceTarget(o),
-      onProgress: (done, all, name) => bar.show(done / all, () => name),
-    });
+    const onProgress: RunOptions['onProgress'] = (done, all, name) => {
+      if (o.progress) process.stderr.write(`${name}\n`);
+      else bar.show(done / all, () => name);
+    };
+    rows = await conformanceRows(o, { onProgress, ...(o.rules && { rules: o.rules }) });
   } finally {
     bar.end();
   }

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bindDriver, SystemError } from '@usrdrv/core';
-import { BUFFER_SIZE, type Edu, echo, eduDriver } from '@usrdrv/drivers/edu';
+import { BLOCK_SIZE, type Edu, echo, eduDriver } from '@usrdrv/drivers/edu';
 import type { Host, Trace } from './backends.ts';
 import { progress, type Style, styleOf } from './terminal.ts';
 import { timeline } from './timeline.ts';
@@ -26,7 +26,7 @@ export async function demoEdu(host: Host, o: { input?: string; msi?: boolean }):
   const style = styleOf(process.stdout);
   const interrupts = o.msi ? 'MSI' : 'INTx';
   process.stdout.write(`${input}\nthrough edu at ${address}, interrupts by ${interrupts}, ${host.description}\n\n`);
-  process.stdout.write(report(result, style));
+  process.stdout.write(report(result, host, style));
   if (host.trace !== undefined) process.stdout.write(`\n${timeline(result.firstBlock, style)}`);
   return result.sent === result.received ? 0 : 1;
 }
@@ -74,15 +74,19 @@ async function roundTrip(host: Host, edu: Edu, input: string, size: number): Pro
   };
 }
 
-function report({ bytes, sent, received, interrupts, backendMs, realMs }: RoundTrip, style: Style): string {
-  const blocks = Math.ceil(bytes / BUFFER_SIZE);
+function report(
+  { bytes, sent, received, interrupts, backendMs, realMs }: RoundTrip,
+  { trace }: Host,
+  style: Style,
+): string {
+  const blocks = Math.ceil(bytes / BLOCK_SIZE);
   const verdict = sent === received ? style.green('the same') : style.red('not the same');
   return [
     `sent        ${sent}  SHA-256 of ${number(bytes)} bytes`,
     `came back   ${received}  ${verdict}`,
-    `blocks      ${number(blocks)} of up to ${BUFFER_SIZE} bytes, each by DMA to the device and back`,
+    `blocks      ${number(blocks)} of up to ${BLOCK_SIZE} bytes, each by DMA to the device and back`,
     `interrupts  ${number(interrupts)} taken`,
-    `time        ${duration(backendMs)} virtual, ${duration(realMs)} real`,
+    `time        ${trace === undefined ? '' : `${duration(backendMs)} virtual, `}${duration(realMs)} real`,
     '',
   ].join('\n');
 }

@@ -9,7 +9,7 @@ export async function watchIrq(host: Host, line: number, o: { count: number; eve
   using irq = backend.openIrq(line);
   const start = backend.clock.now();
   const pulsed = host.pulse?.(line, o.every);
-  if (pulsed !== undefined) process.stdout.write(`${pulsed}\n`);
+  process.stdout.write(`${pulsed ?? `irq ${line} ${host.description}`}\n`);
   let total = 0;
   for (let reads = 0; reads < o.count; reads++) {
     const count = await irq.read();

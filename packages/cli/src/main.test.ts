@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { casesOf, RULES } from '@usrdrv/conformance';
+import { BLOCK_SIZE } from '@usrdrv/drivers/edu';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
@@ -86,6 +87,7 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
     [['irq', '500'], 'ENOENT', '/proc/irq/500/irq'],
     [['bind', 'fffe:ff:1f.7'], 'ENOENT', 'fffe:ff:1f.7'],
     [['unbind', 'fffe:ff:1f.7', '--json'], 'ENOENT', 'fffe:ff:1f.7'],
+    [['lspci', '--backend', 'usrdrv'], 'ENOSYS', '/proc/irq/N/irq'],
   ])('%j fails with one line that says what was wrong, and exits 1', async (args, code, what) => {
     const ended = await usrdrv(args);
     expect(ended.code).toBe(1);
@@ -112,7 +114,7 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
     expect(code).toBe(0);
     const hash = createHash('sha256').update(bytes).digest('hex');
     expect(stdout).toMatch(new RegExp(`^sent +${hash} .*\ncame back +${hash} +the same$`, 'm'));
-    const interrupts = (2 * Math.ceil(size / 4096)).toLocaleString('en-US');
+    const interrupts = (2 * Math.ceil(size / BLOCK_SIZE)).toLocaleString('en-US');
     expect(stdout).toMatch(new RegExp(`^interrupts +${interrupts} taken$`, 'm'));
     expect(stdout).not.toContain('\x1b');
   });

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { RULES, type RuleId } from '@usrdrv/conformance';
 import { PciAddress } from '@usrdrv/core';
 import { parseToken } from '@usrdrv/emu';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
@@ -20,7 +21,7 @@ import { findScenario } from './scenarios.ts';
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
 const program = new Command('usrdrv')
-  .description('User-mode PCI drivers: on an emulated machine, in this process.')
+  .description('User-mode PCI drivers: on an emulated machine in this process, or on this machine.')
   .version(version)
   .helpCommand(false)
   .showHelpAfterError('(--help shows what can be said)')
@@ -29,7 +30,7 @@ const program = new Command('usrdrv')
 on(program.command('lspci'))
   .description('list the PCI functions: address, ids, class, irq, BARs')
   .action(async (o) => {
-    using host = openHost(o);
+    using host = await openHost(o);
     process.stdout.write(lspci(host));
   });
 
@@ -39,7 +40,7 @@ on(demo.command('edu'))
   .option('--input <file>', 'the file (default: the LICENSE of usrdrv)')
   .option('--msi', 'interrupts by MSI instead of the INTx line')
   .action(async (o) => {
-    using host = openHost(o);
+    using host = await openHost(o);
     process.exitCode = await demoEdu(host, o);
   });
 
@@ -49,13 +50,18 @@ on(program.command('irq'))
   .option('--count <n>', 'stop after so many reads', integer(1), 10)
   .option('--every <ms>', 'emu: the line is pulsed each time so many virtual milliseconds have passed', integer(1), 100)
   .action(async (line, o) => {
-    using host = openHost(o);
+    using host = await openHost(o);
     await watchIrq(host, line, o);
   });
 
 on(program.command('conformance'))
   .description('check every rule that the kernel has to follow')
   .option('--json', 'print a JSON array with a row for each rule')
+  .option('--rules <ids>', 'only these: P9,D7', rules)
+  .option(
+    '--progress',
+    'print the name of each case to standard error before it runs: the last one is the one that hangs',
+  )
   .action(async (o) => {
     process.exitCode = await conformance(o);
   });
@@ -130,12 +136,27 @@ program
 /** The options that every command has. */
 function on(command: Command): Command {
   return command
-    .addOption(new Option('--backend <name>', 'where to run').choices(BACKENDS).default('emu'))
+    .addOption(
+      new Option('--backend <name>', 'where to run: an emulated machine, or this one by @usrdrv/native')
+        .choices(BACKENDS)
+        .default('emu'),
+    )
     .addOption(kernelOption());
 }
 
 function kernelOption(): Option {
-  return new Option('--kernel <profile>', 'which kernel').choices(KERNELS).default('usrdrv-6.1');
+  return new Option('--kernel <profile>', 'which kernel is emulated').choices(KERNELS).default('usrdrv-6.1');
+}
+
+function rules(text: string): RuleId[] {
+  return text.split(',').map((id) => {
+    if (!isRule(id)) throw new InvalidArgumentError(`There is no rule ${id}.`);
+    return id;
+  });
+}
+
+function isRule(id: string): id is RuleId {
+  return id in RULES;
 }
 
 function shard(text: string): Shard {

@@ -67,18 +67,18 @@ export interface IrqDescState {
 
 /** Where allocations and hardware fail when they are told to. */
 export interface FaultBench {
-  /** The nth allocation of memory from now on fails, counted from 1; 0 lets all succeed again. */
+  /** The nth allocation of memory from now on fails, counted from 1. */
   failAllocation(nth: number): void;
+  /** Whether that has happened. From here on all succeed. */
+  allocationFailed(): boolean;
   /** The next DMA mapping yields no entries, as when the IOMMU has no room left. */
-  failDmaMapping(): void;
+  failDmaMapping?(): void;
   /** The next attempt to enable a PCI device fails. */
-  failEnable(): void;
+  failEnable?(): void;
 }
 
 /** The books of the machine's memory. */
 export interface AccountingBench {
-  /** Frames that are in use, by anybody. */
-  frames(): number;
   /** Pins held by drivers, in pages. */
   pins(): number;
   /** Whether the frame behind a page of the process is marked dirty. */
@@ -103,9 +103,13 @@ export const BENCH_ABILITIES = [
   'irq-desc',
   'spurious-interrupts',
   'warnings',
-  'faults',
+  'failing-allocations',
+  'failing-dma-mappings',
+  'failing-enables',
   'accounting',
+  'frames',
   'unplug',
+  'master-abort',
   'bind-driver',
   'dma-debugging',
 ] as const;
@@ -116,7 +120,12 @@ export type BenchAbility = (typeof BENCH_ABILITIES)[number];
  * why, and the cases that need it are skipped with that reason.
  */
 export interface Bench {
-  readonly missing: Readonly<Partial<Record<BenchAbility, string>>>;
+  readonly missing: Readonly<Partial<Record<Ability, string>>>;
+  /**
+   * Gives an interrupt that a system call has let through the time to arrive: a call that unmasks a line may return before
+   * another processor has taken the interrupt. Absent where none is ever late.
+   */
+  settle?(): Settles;
   readonly edu?: EduBench;
   readonly secondEdu?: EduBench;
   readonly lines?: { readonly level: LineBench; readonly edge: LineBench };
@@ -129,6 +138,8 @@ export interface Bench {
   warnings?(): readonly string[];
   readonly faults?: FaultBench;
   readonly accounting?: AccountingBench;
+  /** How many frames are in use, by anybody. */
+  frames?(): number;
   /** Pulls a device out of its slot. */
   unplug?(address: PciAddress): Settles;
   /** A driver of the kernel takes a device. */
@@ -189,7 +200,7 @@ export function supportsOf(target: Target, machines: Partial<Record<MachineAbili
   const { kernel, backend, bench } = target;
   const missing: Partial<Record<Ability, string>> = { ...bench.missing, ...machines };
   for (const ability of ['threads', 'fork', 'signals', 'credentials', 'msi', 'iommu'] as const) {
-    if (!kernel.supports[ability]) missing[ability] = `the kernel ${kernel.profile} is without ${ability} here`;
+    if (!kernel.supports[ability]) missing[ability] ??= `the kernel ${kernel.profile} is without ${ability} here`;
   }
   if (!backend.supports.msi) missing.msi ??= `${backend.name} has no MSI`;
   if (!backend.supports.dma) missing.dma = `${backend.name} has no DMA`;

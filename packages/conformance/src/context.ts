@@ -1,5 +1,7 @@
 import {
   type Backend,
+  EAGAIN,
+  ENOMEM,
   type ErrnoCode,
   type FdSets,
   MAP_ANONYMOUS,
@@ -186,6 +188,52 @@ export class Context {
     return child;
   }
 
+  /**
+   * Makes a call again and again, and lets another of its allocations fail each time, which is ENOMEM: up to the first that
+   * it can do without, or the last. From there on other parts of a kernel may be at work, which bear it less well.
+   * @param undo what the call did when it could do without
+   * @returns what the call returns when no allocation fails
+   */
+  eachAllocationFails(what: string, call: () => number, undo: (result: number) => void): number {
+    for (let nth = 1; ; nth++) {
+      this.faults.failAllocation(nth);
+      const result = call();
+      if (!this.faults.allocationFailed()) return result;
+      if (result >= 0) {
+        undo(result);
+        return call();
+      }
+      this.result(result, -ENOMEM, `${what} whose allocation ${nth} fails`);
+    }
+  }
+
+  failDmaMapping(): void {
+    promised(this.faults.failDmaMapping?.bind(this.faults), 'failing-dma-mappings')();
+  }
+
+  failEnable(): void {
+    promised(this.faults.failEnable?.bind(this.faults), 'failing-enables')();
+  }
+
+  /**
+   * The count of an interrupt that the last call let through. Where another processor may take it, it may be late: the next
+   * read has it.
+   */
+  async countLetThrough(fd: number): Promise<number> {
+    const count = await this.count(fd);
+    if (count !== -EAGAIN || this.bench.settle === undefined) return count;
+    await this.bench.settle();
+    return this.count(fd);
+  }
+
+  /** The same for poll(2): its revents. */
+  async pollLetThrough(fd: number, events: number): Promise<number> {
+    const revents = await this.poll(fd, events);
+    if (revents !== 0 || this.bench.settle === undefined) return revents;
+    await this.bench.settle();
+    return this.poll(fd, events);
+  }
+
   // The irq file.
 
   irqPath(irq = this.edu.irq): string {
@@ -253,7 +301,7 @@ export class Context {
     return promised(this.bench.kernelDriver, 'kernel-driver');
   }
   get faults(): NonNullable<Bench['faults']> {
-    return promised(this.bench.faults, 'faults');
+    return promised(this.bench.faults, 'failing-allocations');
   }
   get accounting(): NonNullable<Bench['accounting']> {
     return promised(this.bench.accounting, 'accounting');
@@ -264,6 +312,9 @@ export class Context {
   }
   warnings(): readonly string[] {
     return promised(this.bench.warnings?.(), 'warnings');
+  }
+  frames(): number {
+    return promised(this.bench.frames?.(), 'frames');
   }
   dmaReports(): readonly string[] {
     return promised(this.bench.dmaReports?.(), 'dma-debugging').map(({ what }) => what);

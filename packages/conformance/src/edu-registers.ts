@@ -21,6 +21,8 @@ const EDU_DMA_COUNT = 0x90;
 const EDU_DMA_COMMAND = 0x98;
 /** Where the device's own 4 KiB are, as its DMA engine sees them. */
 const EDU_BUFFER = 0x40000;
+/** Bytes of the buffer that a transfer may touch: QEMU up to 7.2 dies of one that reaches the last of the 4096. */
+export const EDU_BLOCK = 4095;
 const EDU_BAR_LENGTH = 0x100000;
 
 const START = 1;

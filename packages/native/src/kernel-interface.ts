@@ -40,10 +40,15 @@ export function irqPath(via: KernelInterface, path: string): string {
   return path.replace(IRQ_FILE, '/dev/usrdrv/irq/$1');
 }
 
+/** Whether the path is the directory of a line that the module has a file for. */
+function hasIrqFile(path: string): boolean {
+  return /^\/proc\/irq\/\d+\/?$/.test(path) && existsSync(irqPath('module', `${path.replace(/\/$/, '')}/irq`));
+}
+
 /** The files of the machine, the irq files under the names that the patch gives them. */
 export function linuxFiles(via: KernelInterface): FileView {
   return {
-    readdirSync: (path) => readdirSync(path),
+    readdirSync: (path) => [...readdirSync(path), ...(via === 'module' && hasIrqFile(path) ? ['irq'] : [])],
     readFileSync: (path) => readFileSync(irqPath(via, path)),
     existsSync: (path) => existsSync(irqPath(via, path)),
   };

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { splats } from './kernel.ts';
+import { Qmp } from './qmp.ts';
 
 export interface BootOptions {
   readonly kernel: string;
@@ -17,6 +18,8 @@ export interface BootOptions {
   readonly append?: string;
   /** How long one answer may take. Left out: 120 s. */
   readonly answerMs?: number;
+  /** QEMU's devices. Left out: two edu devices on the root bus. */
+  readonly devices?: readonly string[];
 }
 
 const BOOT_MS = 180_000;
@@ -44,6 +47,8 @@ export class Guest {
     private readonly options: BootOptions,
     private readonly qemu: ChildProcess,
     private readonly socket: Socket,
+    /** The machine's monitor: plugs and unplugs devices. */
+    readonly qmp: Qmp,
   ) {
     socket.on('data', (bytes) => this.#data(bytes));
     socket.on('error', (error) => this.#fail(`the channel broke: ${error.message}`));
@@ -52,11 +57,13 @@ export class Guest {
 
   static async boot(options: BootOptions): Promise<Guest> {
     const folder = mkdtempSync(join(tmpdir(), 'usrdrv-'));
-    const channel = join(folder, 'channel');
+    const [channel, monitor] = [join(folder, 'channel'), join(folder, 'monitor')];
     const log = openSync(options.console, 'w');
     try {
-      const qemu = spawn('qemu-system-x86_64', qemuArguments(options, channel), { stdio: ['ignore', log, 'inherit'] });
-      const guest = new Guest(options, qemu, await connect(channel));
+      const qemu = spawn('qemu-system-x86_64', qemuArguments(options, channel, monitor), {
+        stdio: ['ignore', log, 'inherit'],
+      });
+      const guest = new Guest(options, qemu, await connect(channel), new Qmp(await connect(monitor)));
       qemu.on('exit', () => {
         guest.#exited = true;
       });
@@ -95,6 +102,7 @@ export class Guest {
   kill(): void {
     this.qemu.kill('SIGKILL');
     this.socket.destroy();
+    this.qmp.close();
   }
 
   async #answer(limitMs: number): Promise<string> {
@@ -138,20 +146,18 @@ export class Guest {
   }
 }
 
-function qemuArguments({ kernel, initramfs, memory = 512, append = '' }: BootOptions, channel: string): string[] {
+const EDUS = ['edu', 'edu'];
+
+function qemuArguments(options: BootOptions, channel: string, monitor: string): string[] {
+  const { kernel, initramfs, memory = 512, append = '', devices = EDUS } = options;
   return [
     ...['-M', 'q35,accel=tcg,kernel-irqchip=off', '-smp', '2', '-m', String(memory), '-nodefaults', '-no-reboot'],
     ...['-display', 'none', '-serial', 'stdio', '-device', 'intel-iommu,intremap=on'],
     ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=channel,path=${channel},server=on,wait=off`],
-    ...['-device', 'virtserialport,chardev=channel,name=usrdrv', '-device', 'edu', '-device', 'edu'],
-    ...[
-      '-kernel',
-      kernel,
-      '-initrd',
-      initramfs,
-      '-append',
-      `console=ttyS0 panic=-1 no_timer_check tsc=reliable ${append}`,
-    ],
+    ...['-device', 'virtserialport,chardev=channel,name=usrdrv', '-qmp', `unix:${monitor},server=on,wait=off`],
+    ...devices.flatMap((device) => ['-device', device]),
+    ...['-kernel', kernel, '-initrd', initramfs],
+    ...['-append', `console=ttyS0 panic=-1 no_timer_check tsc=reliable ${append}`],
   ];
 }
 

@@ -1,21 +1,102 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { cacheFolder, packages } from './kernel.ts';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { build as esbuild } from 'esbuild';
+import { cacheFolder, type KernelName, kernelModules, packages } from './kernel.ts';
 
 const guest = join(packages, 'testbed', 'guest');
 const kernelPatch = join(packages, 'kernel-patch');
 
 /** Builds what the guest starts with: busybox and the executor. Returns the path of the archive. */
 export function executorInitramfs(): string {
-  const root = join(cacheFolder(), 'testbed-initramfs');
+  const root = folderOf('testbed-initramfs');
+  buildExecutor(join(root, 'bin', 'executor'));
+  return pack(root);
+}
+
+/**
+ * The same with Node and the packages: {@link runner} and the programs that it runs, in /usrdrv/bin, with the addon where
+ * @usrdrv/native looks for it.
+ */
+export async function nodeInitramfs(kernel: KernelName): Promise<string> {
+  const root = folderOf(`testbed-initramfs-node-${kernel}`);
+  kernelModules(kernel, join(root, 'modules'));
+  await bundlePrograms(join(root, 'usrdrv'));
+  return appended(nodeArchive(), pack(root));
+}
+
+/** What every guest has. */
+function folderOf(name: string): string {
+  const root = join(cacheFolder(), name);
   rmSync(root, { recursive: true, force: true });
-  for (const folder of ['bin', 'proc', 'sys', 'dev', 'tmp']) mkdirSync(join(root, folder), { recursive: true });
+  for (const folder of ['bin', 'proc', 'sys', 'dev', 'tmp', 'modules'])
+    mkdirSync(join(root, folder), { recursive: true });
   copyFileSync('/bin/busybox', join(root, 'bin', 'busybox'));
   copyFileSync(join(guest, 'init'), join(root, 'init'));
   chmodSync(join(root, 'init'), 0o755);
-  buildExecutor(join(root, 'bin', 'executor'));
-  return pack(root);
+  return root;
+}
+
+/** An archive of Node and the libraries that it is linked with, which takes long to pack and is kept. */
+function nodeArchive(): string {
+  const root = join(cacheFolder(), `testbed-node-${process.version}`);
+  const archive = `${root}.cpio.gz`;
+  if (existsSync(archive)) return archive;
+  mkdirSync(join(root, 'bin'), { recursive: true });
+  const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
+  for (const library of libraries) {
+    mkdirSync(join(root, dirname(library)), { recursive: true });
+    copyFileSync(realpathSync(library), join(root, library));
+  }
+  copyFileSync(process.execPath, join(root, 'bin', 'node'));
+  execFileSync('strip', [join(root, 'bin', 'node')]);
+  renameSync(pack(root, `${archive}.new`), archive);
+  rmSync(root, { recursive: true });
+  return archive;
+}
+
+/** The programs in one file each, as a package that has @usrdrv/native's addon. */
+async function bundlePrograms(folder: string): Promise<void> {
+  const native = join(packages, 'native');
+  const requireOfNative = createRequire(join(native, 'package.json'));
+  mkdirSync(join(folder, 'build', 'Release'), { recursive: true });
+  const { compile }: { compile(): string } = await import(join(native, 'scripts', 'compile.mjs'));
+  copyFileSync(compile(), join(folder, 'build', 'Release', 'usrdrv.node'));
+  const build = dirname(requireOfNative.resolve('node-gyp-build'));
+  cpSync(build, join(folder, 'node_modules', 'node-gyp-build'), { recursive: true, dereference: true });
+  copyFileSync(join(native, 'package.json'), join(folder, 'package.json'));
+  copyFileSync(join(packages, '..', 'LICENSE'), join(folder, 'LICENSE'));
+  await esbuild({
+    entryPoints: {
+      runner: join(packages, 'testbed', 'src', 'in-guest', 'runner.ts'),
+      unplug: join(packages, 'testbed', 'src', 'in-guest', 'unplug.ts'),
+      native: join(native, 'test', 'vm', 'guest.ts'),
+      usrdrv: join(packages, 'cli', 'src', 'main.ts'),
+    },
+    outdir: join(folder, 'bin'),
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    conditions: ['usrdrv-source'],
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'error',
+    // commander is CommonJS.
+    banner: { js: "import { createRequire as of } from 'node:module'; globalThis.require = of(import.meta.url);" },
+  });
 }
 
 function buildExecutor(output: string): void {
@@ -27,9 +108,14 @@ function buildExecutor(output: string): void {
   ]);
 }
 
-/** A compressed cpio archive beside the folder. */
-function pack(root: string): string {
-  const archive = `${root}.cpio.gz`;
+/** Archives can be appended to each other. Returns the second, which begins with the first now. */
+function appended(first: string, second: string): string {
+  writeFileSync(second, Buffer.concat([readFileSync(first), readFileSync(second)]));
+  return second;
+}
+
+/** A compressed cpio archive, beside the folder where no place is named. */
+function pack(root: string, archive = `${root}.cpio.gz`): string {
   execFileSync('sh', ['-c', 'cd "$1" && find . | cpio -o -H newc --quiet | gzip -1 >"$2"', 'pack', root, archive]);
   return archive;
 }

@@ -5,8 +5,11 @@ import { fileURLToPath } from 'node:url';
 export const packages = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const scripts = join(packages, 'kernel-patch', 'scripts');
 
-/** `patched`: Linux 6.1 with the patch series. `debug`: the same with KASAN, lockdep, kmemleak and DMA debugging. */
-export type KernelName = 'patched' | 'debug';
+/**
+ * `patched`: Linux 6.1 with the patch series. `debug`: the same with KASAN, lockdep, kmemleak and DMA debugging. `stock`:
+ * Debian's, which needs modules.
+ */
+export type KernelName = 'patched' | 'debug' | 'stock';
 
 const CONFIGS = { patched: ['vm.config'], debug: ['vm.config', 'debug.config'] } as const;
 
@@ -17,7 +20,12 @@ export function requirePackages(): void {
 
 /** The path of the kernel's image, which is built where the cache has none. */
 export function kernelImage(name: KernelName): string {
-  return vm(`vm_patched_kernel ${CONFIGS[name].join(' ')}`);
+  return vm(name === 'stock' ? 'vm_stock_kernel' : `vm_patched_kernel ${CONFIGS[name].join(' ')}`);
+}
+
+/** Puts the modules that a guest with that kernel loads into a folder, under names in the order of loading. */
+export function kernelModules(name: KernelName, folder: string): void {
+  if (name === 'stock') vm('vm_stock_modules "$2"; cp "$(vm_module)" "$2/90-usrdrv.ko"', folder);
 }
 
 /** Where what is built is kept, outside the checkout. */

@@ -1,17 +1,19 @@
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { checkConformance } from './conformance/suite.ts';
 import { provokeDefects } from './defects.ts';
 import { Guest } from './guest.ts';
 import { executorInitramfs } from './initramfs.ts';
-import { cacheFolder, type KernelName, kernelImage, packages, requirePackages } from './kernel.ts';
+import { cacheFolder, type KernelName, kernelImage, requirePackages } from './kernel.ts';
+import { kernelTests, type TestScript } from './kernel-tests.ts';
 import { checkLitmus, forbidden, type LitmusReport } from './litmus/check.ts';
 import { LITMUS_TESTS } from './litmus/tests.ts';
 import { checkRandomPrograms, replayProgram } from './programs/check.ts';
 import { stress } from './programs/stress.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
-suites: kernel (the C tests), programs, litmus, defects (of the 2005 code), samples, stress; left out: the first four
+suites: kernel (the C tests), conformance, programs, litmus, defects (of the 2005 code), samples, stress; left out:
+kernel, programs, litmus, defects
   --programs <n>   random programs (20000)
   --length <n>     system calls in the longest (50)
   --seed <n>       where the random numbers start; left out, somewhere else each time
@@ -22,11 +24,12 @@ suites: kernel (the C tests), programs, litmus, defects (of the 2005 code), samp
   --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
 
 const SUITES = {
-  kernel: () => kernelTests('test-vm.sh'),
+  kernel: () => cTests('test-vm.sh'),
+  conformance: conformanceSuite,
   programs: randomPrograms,
   litmus: litmusTests,
   defects: provokeDefects,
-  samples: () => kernelTests('test-samples.sh'),
+  samples: () => cTests('test-samples.sh'),
   stress: hardUse,
 } as const;
 const USUAL = ['kernel', 'programs', 'litmus', 'defects'];
@@ -81,18 +84,17 @@ async function run(suite: () => Counts | Promise<Counts>): Promise<Counts> {
   }
 }
 
-/** The C tests of packages/kernel-patch: of the patch and the module, and of the sample modules. */
-function kernelTests(script: 'test-vm.sh' | 'test-samples.sh'): Counts {
-  const { status, stdout } = spawnSync('sh', [join(packages, 'kernel-patch', 'scripts', script)], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    maxBuffer: 64 * 1024 * 1024,
-  });
-  const lines = stdout.trimEnd().split('\n');
-  console.log(lines.join('\n'));
-  const [, good, bad] = /^(\d+) passed, (\d+) failed$/.exec(lines.at(-1) ?? '') ?? [];
-  if (good === undefined || bad === undefined) return { passed: 0, failed: 1 };
-  return { passed: Number(good), failed: status !== 0 && bad === '0' ? 1 : Number(bad) };
+/** The C tests of packages/kernel-patch: of the patch and the module, or of the sample modules. */
+function cTests(script: TestScript): Counts {
+  const { output, ...counts } = kernelTests(script);
+  console.log(output);
+  return counts;
+}
+
+async function conformanceSuite(): Promise<Counts> {
+  const { text, ...counts } = await checkConformance();
+  console.log(text);
+  return counts;
 }
 
 /** A program has one processor of a guest, so two guests use both of the machine's. */
@@ -193,7 +195,7 @@ function isSuite(name: string): name is keyof typeof SUITES {
   return name in SUITES;
 }
 
-function isKernel(name: string): name is KernelName {
+function isKernel(name: string): name is Exclude<KernelName, 'stock'> {
   return name === 'patched' || name === 'debug';
 }
 

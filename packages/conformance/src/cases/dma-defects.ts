@@ -115,7 +115,7 @@ export const dmaDefectCases: readonly Case[] = [
     level: 'syscall',
     title: 'the consistent page is never freed',
     kernel: 'chubb-2.6.11',
-    needs: ['edu', 'accounting'],
+    needs: ['edu', 'frames'],
     run(t) {
       t.equal(leakedByConsistent(t), 1, 'frames that stay in use');
     },
@@ -125,7 +125,7 @@ export const dmaDefectCases: readonly Case[] = [
     level: 'syscall',
     title: 'the consistent page is freed by munmap and close, in either order',
     kernel: 'usrdrv-6.1',
-    needs: ['edu', 'accounting'],
+    needs: ['edu', 'frames'],
     run(t) {
       t.equal(leakedByConsistent(t), 0, 'frames that stay in use');
       t.equal(leakedByConsistent(t, 'close first'), 0, 'frames that stay in use, closed first');
@@ -190,14 +190,14 @@ async function writtenAfterFork(t: Context): Promise<Uint8Array> {
 function leakedByConsistent(t: Context, order: 'munmap first' | 'close first' = 'munmap first'): number {
   const out = t.memory();
   t.process.bytes(out, 16);
-  const before = t.accounting.frames();
+  const before = t.frames();
   const fd = t.succeeds(openDevice(t.edu, t.thread), 'usr_pci_open');
   t.result(t.thread.usrPciGetConsistent(fd, PAGE_SIZE, out, at(out, 8)), 0, 'usr_pci_get_consistent');
   const vaddr = virtualAddress(t.view(out, 8).getBigUint64(0, true));
   if (order === 'close first') t.result(t.thread.close(fd), 0, 'close');
   t.result(t.thread.munmap(vaddr, PAGE_SIZE), 0, 'munmap');
   if (order === 'munmap first') t.result(t.thread.close(fd), 0, 'close');
-  return t.accounting.frames() - before;
+  return t.frames() - before;
 }
 
 function first({ segments }: MapResult) {

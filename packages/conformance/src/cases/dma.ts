@@ -10,7 +10,7 @@ import {
 } from '@usrdrv/core';
 import type { Case } from '../case.ts';
 import { at, type Context } from '../context.ts';
-import { deviceReads, deviceWrites, eduRegisters } from '../edu-registers.ts';
+import { deviceReads, deviceWrites, EDU_BLOCK, eduRegisters } from '../edu-registers.ts';
 import { EDU_DMA_MASK, type MapResult, openDevice, UsrPciCalls } from '../usr-pci-calls.ts';
 
 /** M1 to M7, as a process and a device see them. */
@@ -41,14 +41,14 @@ export const dmaCases: readonly Case[] = [
       const edu = eduRegisters(t);
       const device = new UsrPciCalls(t);
       const [source, target] = [at(t.memory(2), 60), at(t.memory(2), 1000)];
-      fill(t.process.bytes(source, PAGE_SIZE), 3);
-      const to = device.mapped(source, PAGE_SIZE, DMA_TO_DEVICE);
+      fill(t.process.bytes(source, EDU_BLOCK), 3);
+      const to = device.mapped(source, EDU_BLOCK, DMA_TO_DEVICE);
       await eachSegment(to, (address, length, done) => deviceReads(t, edu, address, length, done));
       t.result(device.unmap(to.dmaaddr), 0, 'usr_pci_munmap');
-      const from = device.mapped(target, PAGE_SIZE, DMA_FROM_DEVICE);
+      const from = device.mapped(target, EDU_BLOCK, DMA_FROM_DEVICE);
       await eachSegment(from, (address, length, done) => deviceWrites(t, edu, address, length, done));
       t.result(device.unmap(from.dmaaddr), 0, 'usr_pci_munmap');
-      t.equal(t.process.bytes(target, PAGE_SIZE), t.process.bytes(source, PAGE_SIZE), 'what came back');
+      t.equal(t.process.bytes(target, EDU_BLOCK), t.process.bytes(source, EDU_BLOCK), 'what came back');
     },
   },
   {
@@ -75,6 +75,8 @@ export const dmaCases: readonly Case[] = [
       const [secret, result] = [t.memory(), t.memory()];
       t.process.bytes(secret, PAGE_SIZE).fill(0x5a);
       const device = new UsrPciCalls(t);
+      // Whatever the device's buffer holds from before.
+      await deviceReads(t, edu, first(t, device.mapped(t.memory(), PAGE_SIZE, DMA_TO_DEVICE)), 64);
       await deviceReads(t, edu, first(t, device.mapped(secret, PAGE_SIZE, DMA_FROM_DEVICE)), 64);
       await deviceWrites(t, edu, first(t, device.mapped(result, PAGE_SIZE, DMA_FROM_DEVICE)), 64);
       t.ok(!t.process.bytes(result, 64).includes(0x5a), 'the device has none of it');
@@ -120,11 +122,11 @@ export const dmaCases: readonly Case[] = [
     level: 'syscall',
     title: 'a mapping of no entries is a failure: ENOMEM, and nothing stays pinned',
     kernel: 'usrdrv-6.1',
-    needs: ['edu', 'faults', 'accounting'],
+    needs: ['edu', 'failing-dma-mappings', 'accounting'],
     run(t) {
       const device = new UsrPciCalls(t);
       const pins = t.accounting.pins();
-      t.faults.failDmaMapping();
+      t.failDmaMapping();
       t.result(device.map({ region: t.memory(), size: PAGE_SIZE }).result, -ENOMEM, 'usr_pci_mmap');
       t.equal(t.accounting.pins(), pins, 'pins');
     },

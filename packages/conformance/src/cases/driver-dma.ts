@@ -1,7 +1,7 @@
 import type { DmaDirection, DmaMapping, UserMemory } from '@usrdrv/core';
 import type { Case } from '../case.ts';
 import type { Context } from '../context.ts';
-import { deviceReads, deviceWrites } from '../edu-registers.ts';
+import { deviceReads, deviceWrites, EDU_BLOCK } from '../edu-registers.ts';
 import { WRONG_NUMBERS } from '../wrong.ts';
 import { openEdu } from './driver-pci.ts';
 
@@ -105,12 +105,12 @@ export const driverDmaCases: readonly Case[] = [
     needs: ['edu'],
     async run(t) {
       const device = openEdu(t);
-      const [source, target] = [device.dma.allocUser(PAGE), device.dma.allocUser(2 * PAGE)];
-      for (let at = 0; at < PAGE; at++) source.bytes[at] = at * 31;
+      const [source, target] = [device.dma.allocUser(EDU_BLOCK), device.dma.allocUser(2 * PAGE)];
+      for (let at = 0; at < EDU_BLOCK; at++) source.bytes[at] = at * 31;
       await transfer(t, device.dma.map(source, 'to-device'), (address, length, done) =>
         deviceReads(t, device.bar(0), address, length, done),
       );
-      const part = target.subarray(123, 123 + PAGE);
+      const part = target.subarray(123, 123 + EDU_BLOCK);
       await transfer(t, device.dma.map(part, 'from-device'), (address, length, done) =>
         deviceWrites(t, device.bar(0), address, length, done),
       );
@@ -216,9 +216,10 @@ export const driverDmaCases: readonly Case[] = [
       const device = openEdu(t);
       const memory = device.dma.allocUser(2 * PAGE);
       memory.bytes.fill(9);
+      const pins = t.accounting.pins();
       const mapping = device.dma.map(memory, 'bidirectional');
       device.close();
-      t.equal(t.accounting.pins(), 0, 'pins');
+      t.equal(t.accounting.pins(), pins, 'pins');
       mapping.unmap();
       t.equal(memory.bytes.subarray(0, 2), Uint8Array.of(9, 9), 'bytes');
       memory.free();
@@ -228,14 +229,26 @@ export const driverDmaCases: readonly Case[] = [
     id: 'DmaMapper',
     level: 'driver',
     title: 'a mapping that fails leaves nothing pinned',
-    needs: ['edu', 'faults', 'accounting'],
+    needs: ['edu', 'failing-allocations', 'accounting'],
     run(t) {
       const { dma } = openEdu(t);
       const memory = dma.allocUser(PAGE);
-      t.faults.failAllocation(1);
-      t.throws('ENOMEM', 'map', () => dma.map(memory, 'to-device'));
-      t.faults.failAllocation(0);
-      t.equal(t.accounting.pins(), 0, 'pins');
+      const pins = t.accounting.pins();
+      let failures = 0;
+      for (let nth = 1, failed = true; failed; nth++) {
+        t.faults.failAllocation(nth);
+        try {
+          dma.map(memory, 'to-device').unmap();
+        } catch (error) {
+          failures++;
+          t.throws('ENOMEM', `map whose allocation ${nth} fails`, () => {
+            throw error;
+          });
+        }
+        failed = t.faults.allocationFailed();
+        t.equal(t.accounting.pins(), pins, 'pins');
+      }
+      t.ok(failures > 0, 'there is an allocation that map cannot do without');
       memory.free();
     },
   },
@@ -256,6 +269,6 @@ async function transfer(
     await each(busAddress, length, done);
     done += length;
   }
-  t.equal(done, PAGE, 'bytes in the segments');
+  t.equal(done, EDU_BLOCK, 'bytes in the segments');
   mapping.unmap();
 }

@@ -93,7 +93,7 @@ export const driverMmioCases: readonly Case[] = [
     id: 'MmioRegion',
     level: 'driver',
     title: 'a device that is pulled out reads as all ones, or is ENODEV',
-    needs: ['edu', 'unplug'],
+    needs: ['edu', 'unplug', 'master-abort'],
     async run(t) {
       const edu = openEdu(t).bar(0);
       await t.bench.unplug?.(t.edu.address);

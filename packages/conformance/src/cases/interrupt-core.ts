@@ -42,12 +42,13 @@ export const interruptCoreCases: readonly Case[] = [
     id: 'I1',
     level: 'syscall',
     title: 'an allocation that fails is ENOMEM, also for a line that is taken',
-    needs: [...KERNEL, 'faults'],
+    needs: [...KERNEL, 'failing-allocations'],
     run(t) {
       const { irq } = t.lines.level;
       t.result(t.kernelDriver.requestIrq(irq, { devId: {}, handler }), 0, 'the first request_irq');
       t.faults.failAllocation(1);
       t.result(t.kernelDriver.requestIrq(irq, { devId: {}, handler }), -ENOMEM, 'the second request_irq');
+      t.faults.allocationFailed();
     },
   },
   {

@@ -17,6 +17,7 @@ import {
 import type { LineBench, Settles } from '../bench.ts';
 import type { Case } from '../case.ts';
 import type { Context, Sleeper } from '../context.ts';
+import { openDevice } from '../usr-pci-calls.ts';
 import { masked } from './poll.ts';
 
 const SCHEDULE = 'only some interleavings of two processors show it: no sequence of calls does';
@@ -79,9 +80,10 @@ export const irqDefectCases: readonly Case[] = [
     kernel: 'usrdrv-6.1',
     needs: ['edu'],
     async run(t) {
+      const before = t.taken();
       const [, other] = await oneOfTwo(t, t.openIrq(), () => t.edu.raise(1));
       t.equal(await other.ends(), 1, 'the count of the other read');
-      t.equal(t.taken(), 2, 'interrupts taken');
+      t.equal(t.taken() - before, 2, 'interrupts taken');
     },
   },
   { id: 'D3', level: 'syscall', title: 'an interrupt between check and enable', never: SCHEDULE },
@@ -110,7 +112,7 @@ export const irqDefectCases: readonly Case[] = [
     async run(t) {
       const fd = await masked(t);
       await t.edu.raise(1);
-      t.equal(await t.count(fd), 1, 'the read that unmasks');
+      t.equal(await t.countLetThrough(fd), 1, 'the read that unmasks');
     },
   },
   {
@@ -253,6 +255,8 @@ export const irqDefectCases: readonly Case[] = [
     title: 'a device that is pulled out wakes who sleeps in its irq file, with ENODEV',
     needs: ['edu', 'unplug'],
     async run(t) {
+      // The line goes with a function that somebody has open.
+      t.succeeds(openDevice(t.edu, t.thread), 'usr_pci_open');
       const fd = t.openIrq();
       const read = await t.sleeps(t.startCount(fd), 'read');
       const poll = await t.sleeps(t.thread.poll([{ fd, events: POLLIN, revents: 0 }], -1), 'poll');

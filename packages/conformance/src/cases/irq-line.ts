@@ -86,8 +86,11 @@ export const irqLineCases: readonly Case[] = [
     title: 'a level that is asserted already counts 1 before open returns',
     needs: ['edu'],
     async run(t) {
+      // A line that rises while nobody has it is not noticed by every I/O APIC: QEMU's looks at it again when it falls.
+      const before = t.openIrq();
       await t.edu.raise(1);
-      t.equal(await t.count(t.openIrq(O_NONBLOCK)), 1, 'the first read');
+      t.result(t.thread.close(before), 0, 'close');
+      t.equal(await t.countLetThrough(t.openIrq(O_NONBLOCK)), 1, 'the first read');
     },
   },
   {

@@ -5,7 +5,6 @@ import {
   EBUSY,
   EMFILE,
   ENOENT,
-  ENOMEM,
   F_GETFL,
   F_SETFL,
   O_NONBLOCK,
@@ -100,12 +99,13 @@ export const irqOpenCases: readonly Case[] = [
     id: 'P6',
     level: 'syscall',
     title: 'an allocation that fails is ENOMEM, and the line stays free',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-allocations'],
     run(t) {
-      t.faults.failAllocation(1);
-      t.result(t.thread.open(t.irqPath(), O_RDONLY), -ENOMEM, 'open');
-      t.faults.failAllocation(0);
-      t.openIrq();
+      const open = (): number => t.thread.open(t.irqPath(), O_RDONLY);
+      t.succeeds(
+        t.eachAllocationFails('open', open, (fd) => t.thread.close(fd)),
+        'open when none fails',
+      );
     },
   },
   {

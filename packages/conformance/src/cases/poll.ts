@@ -55,7 +55,7 @@ export const pollCases: readonly Case[] = [
     async run(t) {
       const fd = await masked(t);
       await t.edu.raise(1);
-      t.equal(await t.poll(fd, POLLIN), POLLIN, 'poll');
+      t.equal(await t.pollLetThrough(fd, POLLIN), POLLIN, 'poll');
       t.equal(await t.count(fd), 1, 'the count');
     },
   },

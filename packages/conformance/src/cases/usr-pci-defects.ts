@@ -94,10 +94,10 @@ export const usrPciDefectCases: readonly Case[] = [
     level: 'syscall',
     title: 'a mapping of no entries is taken for a mapping',
     kernel: 'chubb-2.6.11',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-dma-mappings'],
     run(t) {
       const device = new UsrPciCalls(t);
-      t.faults.failDmaMapping();
+      t.failDmaMapping();
       const { result, nents } = device.map({ region: t.memory(3), size: PAGE_SIZE });
       t.equal([result, nents], [0, 0], 'result and entries');
     },
@@ -107,10 +107,10 @@ export const usrPciDefectCases: readonly Case[] = [
     level: 'syscall',
     title: 'a mapping of no entries is ENOMEM',
     kernel: 'usrdrv-6.1',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-dma-mappings'],
     run(t) {
       const device = new UsrPciCalls(t);
-      t.faults.failDmaMapping();
+      t.failDmaMapping();
       t.result(device.map({ region: t.memory(3), size: PAGE_SIZE }).result, -ENOMEM, 'usr_pci_mmap');
     },
   },
@@ -120,9 +120,9 @@ export const usrPciDefectCases: readonly Case[] = [
     level: 'syscall',
     title: 'a device that failed to enable once is busy for ever',
     kernel: 'chubb-2.6.11',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-enables'],
     run(t) {
-      t.faults.failEnable();
+      t.failEnable();
       t.ok(openDevice(t.edu, t.thread) < 0, 'usr_pci_open fails');
       t.result(openDevice(t.edu, t.thread), -EBUSY, 'the next usr_pci_open');
     },
@@ -132,9 +132,9 @@ export const usrPciDefectCases: readonly Case[] = [
     level: 'syscall',
     title: 'a device that failed to enable once can be opened afterwards',
     kernel: 'usrdrv-6.1',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-enables'],
     run(t) {
-      t.faults.failEnable();
+      t.failEnable();
       t.ok(openDevice(t.edu, t.thread) < 0, 'usr_pci_open fails');
       t.succeeds(openDevice(t.edu, t.thread), 'the next usr_pci_open');
     },

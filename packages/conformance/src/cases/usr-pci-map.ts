@@ -90,15 +90,17 @@ export const usrPciMapCases: readonly Case[] = [
     id: 'U3',
     level: 'syscall',
     title: 'a failed allocation is ENOMEM, and the next call works',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-allocations'],
     run(t) {
       const device = new UsrPciCalls(t);
       const out = t.memory();
-      t.process.bytes(out, 16);
-      t.faults.failAllocation(1);
-      t.result(t.thread.usrPciGetConsistent(device.fd, PAGE_SIZE, out, at(out, 8)), -ENOMEM, 'usr_pci_get_consistent');
-      t.faults.failAllocation(0);
-      device.consistent();
+      t.process.bytes(out, 16).fill(0);
+      const call = (): number => t.thread.usrPciGetConsistent(device.fd, PAGE_SIZE, out, at(out, 8));
+      const undo = (): void => {
+        t.thread.munmap(virtualAddress(t.view(out, 8).getBigUint64(0, true)), PAGE_SIZE);
+      };
+      const what = 'usr_pci_get_consistent';
+      t.result(t.eachAllocationFails(what, call, undo), 0, `${what} when none fails`);
     },
   },
   {
@@ -247,15 +249,18 @@ export const usrPciMapCases: readonly Case[] = [
     id: 'U4',
     level: 'syscall',
     title: 'a failed allocation is ENOMEM, and nothing stays pinned',
-    needs: ['edu', 'faults', 'accounting'],
+    needs: ['edu', 'failing-allocations', 'accounting'],
     run(t) {
       const device = new UsrPciCalls(t);
       const request = { region: t.memory(), size: PAGE_SIZE };
       const pins = t.accounting.pins();
-      t.result(device.map({ ...request, ready: () => t.faults.failAllocation(1) }).result, -ENOMEM, 'usr_pci_mmap');
-      t.faults.failAllocation(0);
-      t.equal(t.accounting.pins(), pins, 'pins');
-      t.result(device.map(request).result, 0, 'the next usr_pci_mmap');
+      for (let nth = 1; ; nth++) {
+        const { result } = device.map({ ...request, ready: () => t.faults.failAllocation(nth) });
+        if (!t.faults.allocationFailed() || result === 0) break;
+        t.result(result, -ENOMEM, `usr_pci_mmap whose allocation ${nth} fails`);
+        t.equal(t.accounting.pins(), pins, 'pins');
+      }
+      t.result(device.map(request).result, 0, 'usr_pci_mmap when none fails');
     },
   },
   {

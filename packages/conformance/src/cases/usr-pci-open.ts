@@ -6,7 +6,6 @@ import {
   EMFILE,
   ENFILE,
   ENOENT,
-  ENOMEM,
   EPERM,
   PAGE_SIZE,
   PCI_COMMAND,
@@ -110,12 +109,13 @@ export const usrPciOpenCases: readonly Case[] = [
     id: 'U1',
     level: 'syscall',
     title: 'an allocation that fails is ENOMEM and leaves the device free',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-allocations'],
     run(t) {
-      t.faults.failAllocation(1);
-      t.result(openDevice(t.edu, t.thread), -ENOMEM, 'usr_pci_open');
-      t.faults.failAllocation(0);
-      t.succeeds(openDevice(t.edu, t.thread), 'the next usr_pci_open');
+      const open = (): number => openDevice(t.edu, t.thread);
+      t.succeeds(
+        t.eachAllocationFails('usr_pci_open', open, (fd) => t.thread.close(fd)),
+        'usr_pci_open when none fails',
+      );
     },
   },
   {
@@ -158,9 +158,9 @@ export const usrPciOpenCases: readonly Case[] = [
     id: 'U1',
     level: 'syscall',
     title: 'a device that cannot be enabled is the error of enabling it',
-    needs: ['edu', 'faults'],
+    needs: ['edu', 'failing-enables'],
     run(t) {
-      t.faults.failEnable();
+      t.failEnable();
       t.result(openDevice(t.edu, t.thread), -EINVAL, 'usr_pci_open');
       t.equal(busMaster(t), false, 'bus master');
     },

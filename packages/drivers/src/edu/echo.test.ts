@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { eduDriver } from './driver.ts';
 import { echo } from './echo.ts';
+import { BLOCK_SIZE } from './registers.ts';
 
 /** Sends chunks through a device of their own. */
 async function through(input: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) {
@@ -19,15 +20,15 @@ async function through(input: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) 
   return { received, interrupts: edu.interrupts };
 }
 
-test('however the input is cut, it comes back whole, in blocks of 4096 bytes but for the last', async () => {
+test('however the input is cut, it comes back whole, in blocks of BLOCK_SIZE bytes but for the last', async () => {
   const chunk = fc.integer({ min: 0, max: 10_000 }).map((length) => new Uint8Array(length).map((_, at) => at * 13));
   await fc.assert(
     fc.asyncProperty(fc.array(chunk, { maxLength: 6 }), async (chunks) => {
       const whole = chunks.flatMap((bytes) => [...bytes]);
       const { received, interrupts } = await through(chunks);
       expect(received.flatMap((bytes) => [...bytes])).toEqual(whole);
-      expect(received.slice(0, -1).every(({ length }) => length === 4096)).toBe(true);
-      expect(received).toHaveLength(Math.ceil(whole.length / 4096));
+      expect(received.slice(0, -1).every(({ length }) => length === BLOCK_SIZE)).toBe(true);
+      expect(received).toHaveLength(Math.ceil(whole.length / BLOCK_SIZE));
       expect(interrupts).toBe(2 * received.length);
     }),
     { numRuns: 20 },

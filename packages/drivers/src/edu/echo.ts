@@ -1,5 +1,5 @@
 import type { Edu, OperationOptions } from './driver.ts';
-import { BUFFER_SIZE } from './registers.ts';
+import { BLOCK_SIZE } from './registers.ts';
 
 /** A block that went into the device's buffer and came out of it. */
 export interface EchoedBlock {
@@ -8,8 +8,8 @@ export interface EchoedBlock {
 }
 
 /**
- * Sends bytes through the device, a buffer's worth at a time: by DMA into it, by DMA back, an interrupt after each.
- * @param input chunks of any size; blocks are cut from them, all of 4096 bytes but the last
+ * Sends bytes through the device, about a buffer's worth at a time: by DMA into it, by DMA back, an interrupt after each.
+ * @param input chunks of any size; blocks are cut from them, all of {@link BLOCK_SIZE} bytes but the last
  * @param o for each of the operations
  */
 export async function* echo(
@@ -17,7 +17,7 @@ export async function* echo(
   input: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   o?: OperationOptions,
 ): AsyncGenerator<EchoedBlock, void, undefined> {
-  for await (const sent of blocks(input, BUFFER_SIZE)) {
+  for await (const sent of blocks(input, BLOCK_SIZE)) {
     await edu.write(0, sent, o);
     yield { sent, received: await edu.read(0, sent.length, o) };
   }

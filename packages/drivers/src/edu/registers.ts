@@ -40,6 +40,11 @@ export const EDU = 0x00ed;
 export const BUFFER_ADDRESS = 0x40000;
 /** Bytes. */
 export const BUFFER_SIZE = 4096;
+/**
+ * Bytes of the buffer that a transfer may touch in every QEMU: versions up to 7.2 end with a hardware error where one
+ * reaches the last byte.
+ */
+export const BLOCK_SIZE = BUFFER_SIZE - 1;
 
 /** The bus addresses that the device reaches: 28 bits. */
 export const DMA_MASK = 0xfff_ffffn;

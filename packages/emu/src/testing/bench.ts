@@ -63,6 +63,7 @@ export class EmulatedBench {
   readonly lines;
   readonly kernelDriver;
   readonly accounting;
+  readonly #frames: number;
 
   constructor(
     private readonly machine: Machine,
@@ -75,12 +76,15 @@ export class EmulatedBench {
     const pins = machine.chip.name === 'XT-PIC' ? { level: 11, edge: 7 } : { level: 23, edge: 10 };
     this.lines = { level: new Wire(machine, pins.level), edge: new Wire(machine, pins.edge) };
     const { memory } = machine;
-    const all = memory.freeFrames;
+    this.#frames = memory.freeFrames;
     this.accounting = {
-      frames: () => all - memory.freeFrames,
       pins: () => memory.pinned,
       dirty: (address: bigint) => isDirty(machine, address),
     };
+  }
+
+  frames(): number {
+    return this.#frames - this.machine.memory.freeFrames;
   }
 
   irqDesc(irq: number) {
@@ -133,6 +137,12 @@ class BenchFaults implements Oracle {
 
   failAllocation(nth: number): void {
     this.#allocations = nth;
+  }
+
+  allocationFailed(): boolean {
+    const failed = this.#allocations === 0;
+    this.#allocations = 0;
+    return failed;
   }
 
   failDmaMapping(): void {

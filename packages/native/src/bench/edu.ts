@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  checkResult,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  type MmioRegion,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  PAGE_SIZE,
+  type PciAddress,
+  type PhysicalAddress,
+  PROT_READ,
+  PROT_WRITE,
+  physicalAddress,
+  SystemError,
+  type VirtualAddress,
+  virtualAddress,
+} from '@usrdrv/core';
+import type { LinuxKernel } from '../linux-kernel.ts';
+
+/** QEMU, docs/specs/edu.rst */
+const FACTORIAL_STATUS = 0x20;
+const RAISE = 0x60;
+const ACKNOWLEDGE = 0x64;
+const EVERY_BIT = 0xffff_ffff;
+/** More than an interrupt takes from the device to its handler, on whichever processor. */
+export const SETTLE_MS = 3;
+
+/** A second, on a machine that works. */
+const MOST_WAITS = 300;
+
+const NULL = virtualAddress(0n);
+
+/** An edu device, reached by a mapping of its registers that nobody else knows of. */
+export class EduSeat {
+  readonly address: PciAddress;
+  readonly irq: number;
+  readonly bar0: PhysicalAddress;
+  readonly #registers: MmioRegion;
+
+  /** Leaves the device quiet, and its line with nothing to report. */
+  constructor(
+    private readonly kernel: LinuxKernel,
+    address: PciAddress,
+  ) {
+    const { thread } = kernel.process;
+    this.address = address;
+    // The kernel routes the line when somebody enables the device for the first time.
+    const { domain, bus, slot, function: fn } = address;
+    thread.close(checkResult(thread.usrPciOpen(bus, slot, fn, 0n, domain), 'usr_pci_open'));
+    this.irq = Number(sysfs(address, 'irq'));
+    this.bar0 = physicalAddress(BigInt(sysfs(address, 'resource').split(' ')[0] ?? ''));
+    const mem = checkResult(thread.open('/dev/mem', O_RDWR), 'open', '/dev/mem');
+    this.#registers = kernel.process.mmio(this.#page(MAP_SHARED, mem, this.bar0), PAGE_SIZE);
+    thread.close(mem);
+    this.#registers.write32(FACTORIAL_STATUS, 0);
+    this.#registers.write32(ACKNOWLEDGE, EVERY_BIT);
+    this.#forgetFalse();
+  }
+
+  async raise(bits: number): Promise<void> {
+    this.#registers.write32(RAISE, bits);
+    await delay(SETTLE_MS);
+  }
+
+  async acknowledge(bits: number): Promise<void> {
+    this.#registers.write32(ACKNOWLEDGE, bits);
+    await delay(SETTLE_MS);
+  }
+
+  /** Lets the line go. */
+  silence(): void {
+    this.#registers.write32(ACKNOWLEDGE, EVERY_BIT);
+  }
+
+  /**
+   * In QEMU a line that fell while nobody had it open interrupts once, falsely, when somebody opens it. A line that rises
+   * and falls while it is open is as it should be afterwards.
+   */
+  #forgetFalse(): void {
+    const { thread } = this.kernel.process;
+    const fd = checkResult(thread.open(`/proc/irq/${this.irq}/irq`, O_RDONLY | O_NONBLOCK), 'open');
+    const page = this.#page(MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+    this.#registers.write32(RAISE, 1);
+    for (let waits = 0; thread.read(fd, page, 4) !== 4 && waits < MOST_WAITS; waits++) pause();
+    this.#registers.write32(ACKNOWLEDGE, EVERY_BIT);
+    do pause();
+    while (thread.read(fd, page, 4) === 4);
+    thread.munmap(page, PAGE_SIZE);
+    thread.close(fd);
+  }
+
+  #page(flags: number, fd: number, offset: bigint): VirtualAddress {
+    const page = this.kernel.process.thread.mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, flags, fd, offset);
+    if (typeof page === 'number') throw SystemError.fromResult(page, 'mmap');
+    return page;
+  }
+}
+
+/** Sleeps with the thread. */
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SETTLE_MS);
+}
+
+/** A file of the function in sysfs. */
+export function sysfs(address: PciAddress, file: string): string {
+  return readFileSync(`/sys/bus/pci/devices/${address}/${file}`, 'utf8').trim();
+}

@@ -1,0 +1,57 @@
+import type { NodeGuest } from './node-guest.ts';
+import type { Check } from './suite.ts';
+
+/** The command line with `--backend usrdrv`: the same commands and the same output as on emu. */
+export async function demoChecks(guest: NodeGuest): Promise<Check[]> {
+  const checks: Check[] = [];
+  const expects = async (
+    name: string,
+    command: Promise<{ status: number | null; stdout: string }>,
+    ...shape: RegExp[]
+  ) => {
+    const { status, stdout } = await command;
+    const missing = shape.find((line) => !line.test(stdout));
+    if (status === 0 && missing === undefined) checks.push({ name });
+    else checks.push({ name, wrong: `status ${status}, without ${missing}:\n${stdout}`.replaceAll('\n', '\n  ') });
+    return stdout;
+  };
+  const on = ['--backend', 'usrdrv'];
+
+  const listed = await expects(
+    'usrdrv lspci',
+    guest.run('usrdrv', 'lspci', ...on),
+    /^0000:[0-9a-f]{2}:00\.0 1234:11e8 class 00ff00 irq \d+\n {4}BAR 0: memory at 0x[0-9a-f]{8}, 1 MiB/m,
+  );
+  for (const options of [[], ['--msi']]) {
+    await expects(
+      ['usrdrv demo edu', ...options].join(' '),
+      guest.run('usrdrv', 'demo', 'edu', ...on, ...options),
+      /LICENSE\nthrough edu at 0000:[0-9a-f]{2}:00\.0, interrupts by (INTx|MSI), on Linux 6\.1\./,
+      /^sent +[0-9a-f]{64} {2}SHA-256 of [\d,]+ bytes\ncame back +[0-9a-f]{64} +the same$/m,
+      /^interrupts +\d+ taken$/m,
+      /^time +[\d.]+ m?s real$/m,
+    );
+  }
+  const [, irq = '', bar = ''] = /1234:11e8 .* irq (\d+)\n.*at (0x[0-9a-f]+)/.exec(listed) ?? [];
+  await expects(
+    'usrdrv irq',
+    guest.shell(watched(irq, Number(bar))),
+    new RegExp(`^irq ${irq} on Linux 6\\.1\\.`),
+    new RegExp(
+      `^ +[\\d.]+ s {2}irq ${irq} {2}\\+1 {2}total 1\\n.*total 2\\n.*total 3\\n/proc/interrupts: ${irq}:`,
+      'm',
+    ),
+  );
+  return checks;
+}
+
+/** Watches a line that its device raises as soon as somebody has claimed it, and does not let go: one count a read (P13). */
+function watched(irq: string, bar: number): string {
+  return `
+    (until grep -q "^ *${irq}:.* node" /proc/interrupts; do busybox usleep 50000; done; busybox devmem ${bar + 0x60} 32 1) &
+    /bin/node /usrdrv/bin/usrdrv.mjs irq ${irq} --count 3 --backend usrdrv; status=$?
+    busybox devmem ${bar + 0x64} 32 1
+    exit $status`
+    .replaceAll('busybox', '/bin/busybox')
+    .replaceAll('grep', '/bin/busybox grep');
+}

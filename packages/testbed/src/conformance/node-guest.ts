@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import { Guest } from '../guest.ts';
+import type { Ended } from '../in-guest/runner.ts';
+import { nodeInitramfs } from '../initramfs.ts';
+import { cacheFolder, type KernelName, kernelImage } from '../kernel.ts';
+
+/** Two slots that a device can be pulled out of, with an edu device in each. */
+const SLOTS = [0, 1];
+const edu = (slot: number) => ({ driver: 'edu', id: `edu${slot}`, bus: `slot${slot}` });
+
+/** Node's own, in the guest. */
+const NODE = '/bin/node';
+/** How long one program may take. */
+const PROGRAM_MS = 240_000;
+
+/** A guest that has Node and the packages, and devices that can be unplugged. */
+export class NodeGuest {
+  private constructor(private readonly guest: Guest) {}
+
+  static async boot(kernel: KernelName): Promise<NodeGuest> {
+    const guest = await Guest.boot({
+      kernel: kernelImage(kernel),
+      initramfs: await nodeInitramfs(kernel),
+      console: join(cacheFolder(), `console-testbed-conformance-${kernel}.log`),
+      memory: 1536,
+      answerMs: PROGRAM_MS,
+      // Debian's kernel leaves the IOMMU alone unless it is told to use it.
+      append: 'intel_iommu=on',
+      devices: SLOTS.flatMap((slot) => [
+        `pcie-root-port,id=slot${slot},chassis=${slot + 1},slot=${slot + 1}`,
+        option(edu(slot)),
+      ]),
+    });
+    return new NodeGuest(guest);
+  }
+
+  /** Runs one of the programs of `nodeInitramfs` to its end. */
+  async run(program: string, ...args: readonly string[]): Promise<Ended> {
+    return JSON.parse(await this.guest.request('run', command(program, args)));
+  }
+
+  /** The same by the shell. */
+  async shell(script: string): Promise<Ended> {
+    return JSON.parse(await this.guest.request('run', JSON.stringify(['/bin/busybox', 'sh', '-c', script])));
+  }
+
+  /** Starts one, and waits for the first line that it prints. */
+  start(program: string, ...args: readonly string[]): Promise<string> {
+    return this.guest.request('start', command(program, args));
+  }
+
+  /** The next line of what was started. */
+  line(): Promise<string> {
+    return this.guest.request('line', '');
+  }
+
+  async finish(): Promise<Ended> {
+    return JSON.parse(await this.guest.request('finish', ''));
+  }
+
+  /** Pulls both edu devices out. */
+  async unplug(): Promise<void> {
+    await Promise.all(SLOTS.map((slot) => this.guest.qmp.unplug(edu(slot).id)));
+  }
+
+  async plug(): Promise<void> {
+    for (const slot of SLOTS) await this.guest.qmp.plug(edu(slot));
+  }
+
+  /** Plugs an edu device in again as soon as the guest has ejected it. */
+  replugEjected(): void {
+    this.guest.qmp.onDeleted = (id) => {
+      const slot = SLOTS.find((each) => edu(each).id === id);
+      if (slot !== undefined) void this.guest.qmp.plug(edu(slot));
+    };
+  }
+
+  end(): Promise<void> {
+    return this.guest.end();
+  }
+
+  kill(): void {
+    this.guest.kill();
+  }
+}
+
+function command(program: string, args: readonly string[]): string {
+  return JSON.stringify([NODE, `/usrdrv/bin/${program}.mjs`, ...args]);
+}
+
+function option(device: Readonly<Record<string, string>>): string {
+  const { driver, ...properties } = device;
+  return [driver, ...Object.entries(properties).map(([key, value]) => `${key}=${value}`)].join(',');
+}
