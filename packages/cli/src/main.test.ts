@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { casesOf, RULES } from '@usrdrv/conformance';
 import { BLOCK_SIZE } from '@usrdrv/drivers/edu';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-const main = fileURLToPath(new URL('main.ts', import.meta.url));
+/** The command, bundled from the sources: a process starts with it in a tenth of the time. */
+const main = fileURLToPath(new URL(`../temp/usrdrv-${process.pid}.mjs`, import.meta.url));
+const running = new Set<ChildProcess>();
 const { VITEST: _, NODE_OPTIONS: __, ...env } = process.env;
 
 interface Ended {
@@ -17,13 +20,11 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** Runs the command in a process of its own, on the sources. `lines`: closes its stdout after so many. */
+/** Runs the command in a process of its own. `lines`: closes its stdout after so many. */
 function usrdrv(args: readonly string[], lines = Number.POSITIVE_INFINITY): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--conditions=usrdrv-source', '--import', 'tsx', main, ...args], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(child);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -34,15 +35,35 @@ function usrdrv(args: readonly string[], lines = Number.POSITIVE_INFINITY): Prom
       stderr += text;
     });
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
+    child.on('close', (code) => {
+      running.delete(child);
+      resolve({ code, stdout, stderr });
+    });
   });
 }
 
 let folder: string;
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'usrdrv-cli-'));
+  await build({
+    entryPoints: [fileURLToPath(new URL('main.ts', import.meta.url))],
+    outfile: main,
+    bundle: true,
+    conditions: ['usrdrv-source'],
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    // For packages that are not modules and ask for what Node brings.
+    banner: {
+      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+    },
+    logLevel: 'error',
+  });
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const path of [folder, main]) rmSync(path, { recursive: true, force: true });
+});
 
 describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
   test('--version is the one of the package', async () => {
