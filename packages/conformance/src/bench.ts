@@ -110,6 +110,7 @@ export const BENCH_ABILITIES = [
   'frames',
   'unplug',
   'master-abort',
+  'read-protection',
   'bind-driver',
   'dma-debugging',
 ] as const;

@@ -69,7 +69,7 @@ export const dmaCases: readonly Case[] = [
     id: 'M2',
     level: 'syscall',
     title: 'a device does not read memory that is mapped from-device',
-    needs: ['edu', 'iommu'],
+    needs: ['edu', 'iommu', 'read-protection'],
     async run(t) {
       const edu = eduRegisters(t);
       const [secret, result] = [t.memory(), t.memory()];

@@ -104,6 +104,7 @@ export class LinuxBench {
       frames: 'the rest of the system takes and frees memory meanwhile',
       unplug: noEject(first),
       'master-abort': 'QEMU answers with zeros where no device does',
+      'read-protection': 'QEMU’s IOMMU lets a device read what is mapped for writing only',
       'bind-driver': noStub(),
       fork: 'JavaScript does not survive fork(2)',
       signals: 'the signals of a process belong to Node',
