@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct edu edu[2];
+struct edu edu[EDUS];
 int edu_count;
 bool over_module, have_iommu, debug_kernel;
 
@@ -365,7 +365,7 @@ bool find_guest(void)
 	struct dirent *entry;
 	DIR *dir = opendir("/sys/bus/pci/devices");
 
-	while (dir && (entry = readdir(dir)) && edu_count < 2) {
+	while (dir && (entry = readdir(dir)) && edu_count < EDUS) {
 		struct edu *e = &edu[edu_count];
 
 		if (sscanf(entry->d_name, "%x:%x:%x.%x", &e->domain, &e->bus,

@@ -38,7 +38,9 @@ struct edu {
 	volatile uint32_t *bar;
 };
 
-extern struct edu edu[2];
+#define EDUS 8
+
+extern struct edu edu[EDUS];
 extern int edu_count;
 extern bool over_module;		/* ioctls instead of system calls */
 extern bool have_iommu;

@@ -202,6 +202,8 @@ int main(int argc, char **argv)
 			run_litmus(body, &log);
 		} else if (!strcmp(text, "stress")) {
 			run_stress(body, &log);
+		} else if (!strcmp(text, "latency")) {
+			run_latency(body, &log);
 		} else {
 			return 0;
 		}

@@ -36,4 +36,7 @@ void run_litmus(char *request, struct text *log);
 /* Runs programs for what they leave behind, which goes to @log. */
 void run_stress(char *programs, struct text *log);
 
+/* Measures interrupts and mappings for DMA; every time goes to @log. */
+void run_latency(char *request, struct text *log);
+
 #endif /* EXECUTOR_H */

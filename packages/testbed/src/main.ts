@@ -6,14 +6,15 @@ import { Guest } from './guest.ts';
 import { executorInitramfs } from './initramfs.ts';
 import { cacheFolder, type KernelName, kernelImage, requirePackages } from './kernel.ts';
 import { kernelTests, type TestScript } from './kernel-tests.ts';
+import { LATENCY_DEVICES, measureLatency } from './latency.ts';
 import { checkLitmus, forbidden, type LitmusReport } from './litmus/check.ts';
 import { LITMUS_TESTS } from './litmus/tests.ts';
 import { checkRandomPrograms, replayProgram } from './programs/check.ts';
 import { stress } from './programs/stress.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
-suites: kernel (the C tests), conformance, programs, litmus, defects (of the 2005 code), samples, stress; left out:
-kernel, programs, litmus, defects
+suites: kernel (the C tests), conformance, programs, litmus, defects (of the 2005 code), samples, stress, latency;
+left out: kernel, programs, litmus, defects
   --programs <n>   random programs (20000)
   --length <n>     system calls in the longest (50)
   --seed <n>       where the random numbers start; left out, somewhere else each time
@@ -21,6 +22,7 @@ kernel, programs, litmus, defects
   --runs <n>       runs of each litmus test (10000)
   --test <text>    only litmus tests whose name has it
   --seconds <n>    of stress (600)
+  --rounds <n>     of latency (2000)
   --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
 
 const SUITES = {
@@ -31,6 +33,7 @@ const SUITES = {
   defects: provokeDefects,
   samples: () => cTests('test-samples.sh'),
   stress: hardUse,
+  latency,
 } as const;
 const USUAL = ['kernel', 'programs', 'litmus', 'defects'];
 
@@ -44,6 +47,7 @@ const { values: options, positionals } = parseArgs({
     runs: { type: 'string', default: '10000' },
     test: { type: 'string', default: '' },
     seconds: { type: 'string', default: '600' },
+    rounds: { type: 'string', default: '2000' },
     kernel: { type: 'string', default: 'patched' },
     help: { type: 'boolean', default: false },
   },
@@ -159,12 +163,20 @@ async function hardUse(): Promise<Counts> {
   return { passed: report.left.length === 0 ? 1 : 0, failed: report.left.length };
 }
 
+/** Figures, and nothing that could fail but the guest. */
+async function latency(): Promise<Counts> {
+  const guest = await boot('latency', LATENCY_DEVICES);
+  console.log(await measureLatency(guest, integer('rounds')));
+  await guest.end();
+  return { passed: 1, failed: 0 };
+}
+
 /** Where the random numbers start. */
 function firstSeed(): number {
   return options.seed === undefined ? Date.now() % 1_000_000_000 : integer('seed');
 }
 
-async function boot(name: string): Promise<Guest> {
+async function boot(name: string, devices?: readonly string[]): Promise<Guest> {
   const { kernel } = options;
   if (!isKernel(kernel)) throw new Error(`there is no kernel ${kernel}`);
   const guest = await Guest.boot({
@@ -172,6 +184,7 @@ async function boot(name: string): Promise<Guest> {
     initramfs: initramfs(),
     console: join(cacheFolder(), `console-testbed-${name}.log`),
     memory: kernel === 'debug' ? 1024 : 512,
+    ...(devices === undefined ? {} : { devices }),
     // A test may run 10,000 times in one answer, on a machine that does other things too.
     answerMs: 30 * 60_000,
   });
@@ -185,7 +198,7 @@ function initramfs(): string {
   return archive;
 }
 
-function integer(name: 'programs' | 'length' | 'runs' | 'seed' | 'seconds'): number {
+function integer(name: 'programs' | 'length' | 'runs' | 'seed' | 'seconds' | 'rounds'): number {
   const value = Number(options[name]);
   if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a number\n${USAGE}`);
   return value;

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How long an interrupt takes to its reader, and a mapping of 1 MiB for DMA to
+ * be made and undone. Contestants take turns in every round, so what disturbs
+ * the machine disturbs all alike.
+ *
+ * Readers and interrupts have one processor, and readers are SCHED_FIFO where
+ * this is not: when it runs again, the reader has been there, and sleeps.
+ */
+#define _GNU_SOURCE
+#include "rivals.h"
+#include <linux/vfio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READER_PRIORITY	10
+#define UNCOUNTED	50	/* rounds, until everything is warm */
+#define MIB		0x100000u
+#define BUS_ADDRESS	0x1000000u	/* where VFIO maps it */
+
+static struct rival rivals[] = {
+	{ .name = "irq file" }, { .name = "UIO" }, { .name = "VFIO INTx" },
+	{ .name = "VFIO MSI" }, { .name = "irq file MSI" },
+};
+
+static void (*const open_rival[])(struct rival *) = {
+	open_irq_file, open_uio, open_vfio_intx, open_vfio_msi,
+	open_irq_file_msi,
+};
+
+#define RIVALS	(sizeof(rivals) / sizeof(*rivals))
+
+static struct seen {
+	volatile long long ns;		/* when the reader had it */
+	volatile int count;
+} *seen;
+
+static long long now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static void start_reader(const struct rival *r, struct seen *s)
+{
+	uint64_t count;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (pid)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	run_fifo(READER_PRIORITY);
+	for (;;) {
+		if (read(r->fd, &count, r->size) != (ssize_t)r->size)
+			die(r->name);
+		s->ns = now_ns();
+		edu_write(r->device, EDU_IRQ_ACK, ~0u);
+		if (r->unmask)
+			r->unmask(r);
+		s->count++;
+	}
+}
+
+static long long latency(const struct rival *r, struct seen *s)
+{
+	int before = s->count;
+	long long start = now_ns();
+
+	edu_write(r->device, EDU_IRQ_RAISE, 1);
+	while (s->count == before) {
+		if (now_ns() - start > 3000000000ll)
+			die(r->name);
+		sched_yield();
+	}
+	return s->ns - start;
+}
+
+static long long usr_pci_round(void *memory)
+{
+	struct usr_pci_sg list[MIB / PAGE + 2];
+	struct usr_pci_mapping m = {
+		.virtaddr = (uintptr_t)memory, .size = MIB,
+		.sglist = (uintptr_t)list, .nents = MIB / PAGE + 2,
+		.direction = USR_PCI_BIDIRECTIONAL,
+	};
+	long long start = now_ns();
+
+	if (pci_mmap(usr_pci_fd, &m) || pci_munmap(usr_pci_fd, &m))
+		die("usr_pci_mmap");
+	return now_ns() - start;
+}
+
+static long long vfio_round(void *memory)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)memory, .iova = BUS_ADDRESS, .size = MIB,
+	};
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap), .iova = BUS_ADDRESS, .size = MIB,
+	};
+	long long start = now_ns();
+
+	if (ioctl(vfio_container, VFIO_IOMMU_MAP_DMA, &map) ||
+	    ioctl(vfio_container, VFIO_IOMMU_UNMAP_DMA, &unmap))
+		die("MAP_DMA");
+	return now_ns() - start;
+}
+
+static void open_rivals(void)
+{
+	unsigned int i;
+
+	if (edu_count < (int)RIVALS)
+		die("as many devices as rivals");
+	seen = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (seen == MAP_FAILED)
+		die("mmap");
+	/* Whatever is requested from now on interrupts the readers' processor. */
+	sysfs_write("/proc/irq/default_smp_affinity", "1");
+	pin_to_cpu(0);
+	for (i = 0; i < RIVALS; i++) {
+		rivals[i].device = &edu[i];
+		open_rival[i](&rivals[i]);
+		edu_map(rivals[i].device);
+		start_reader(&rivals[i], &seen[i]);
+	}
+	sleep_ms(100);
+}
+
+/* A line each: name, and nanoseconds. */
+void run_latency(char *request, struct text *log)
+{
+	int rounds = atoi(request), round;
+	struct text times[RIVALS + 2] = { 0 };
+	static const char *const mappings[] = { "usr_pci_mmap", "VFIO MAP_DMA" };
+	unsigned int i;
+	void *memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	open_rivals();
+	for (round = -UNCOUNTED; round < rounds; round++) {
+		for (i = 0; i < RIVALS; i++) {
+			long long ns = latency(&rivals[i], &seen[i]);
+
+			if (round >= 0)
+				put(&times[i], " %lld", ns);
+		}
+	}
+	for (round = -UNCOUNTED; round < rounds / 4; round++) {
+		long long ours = usr_pci_round(memory);
+		long long theirs = vfio_round(memory);
+
+		if (round < 0)
+			continue;
+		put(&times[RIVALS], " %lld", ours);
+		put(&times[RIVALS + 1], " %lld", theirs);
+	}
+	for (i = 0; i < RIVALS + 2; i++)
+		put(log, "%s\t%s\n", i < RIVALS ? rivals[i].name :
+		    mappings[i - RIVALS], times[i].bytes);
+}
