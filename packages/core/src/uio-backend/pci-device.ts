@@ -9,11 +9,11 @@ import { BarRegions, type MapBar } from '../user-mode-backend/bar-regions.ts';
 import { UserModeConfigSpace } from '../user-mode-backend/config-space.ts';
 import { checkVector, intxLine } from '../user-mode-backend/intx.ts';
 import { FileIrqSource } from '../user-mode-backend/irq-source.ts';
-import { mapFile } from '../user-mode-backend/mmio-region.ts';
+import { mapFile, mapPath } from '../user-mode-backend/mmio-region.ts';
 import { sysfsPath } from '../user-mode-backend/sysfs.ts';
 import { AnonymousMemory, immediate } from '../user-mode-backend/user-memory.ts';
 import type { BackendResources } from '../user-mode-backend/user-mode-backend.ts';
-import { O_CLOEXEC, O_RDWR, PAGE_SIZE, type UserModeKernel } from '../user-mode-kernel.ts';
+import { PAGE_SIZE, type UserModeKernel } from '../user-mode-kernel.ts';
 import { NoDma } from './no-dma.ts';
 import { openNode, UioIrqFile } from './uio-irq-file.ts';
 import { findUioNode, type UioNode } from './uio-node.ts';
@@ -110,26 +110,13 @@ export class UioPciDevice implements PciDevice {
     const path = this.#node.memory;
     const range = { path, offset: BigInt(map.index * PAGE_SIZE), inPage, length: size };
     if (path === this.#node.events) return mapFile(process, { fd: this.#fd, ...range }, owner);
-    return this.#mapPath(path, range, owner);
+    return mapPath(process, path, range, owner);
   };
 
   /** sysfs has the BARs that a driver made no maps of: wide ones, prefetchable ones, the sixth. */
   #mapResource(index: number, inPage: number, length: number, owner: OpenResources<MmioRegion>): MmioRegion {
-    return this.#mapPath(sysfsPath(this.address, `resource${index}`), { offset: 0n, inPage, length }, owner);
-  }
-
-  #mapPath(
-    path: string,
-    range: { readonly offset: bigint; readonly inPage: number; readonly length: number },
-    owner: OpenResources<MmioRegion>,
-  ): MmioRegion {
-    const { process } = this.#kernel;
-    const fd = checkResult(process.thread.open(path, O_RDWR | O_CLOEXEC), 'open', path);
-    try {
-      return mapFile(process, { fd, path, ...range }, owner);
-    } finally {
-      process.thread.close(fd);
-    }
+    const path = sysfsPath(this.address, `resource${index}`);
+    return mapPath(this.#kernel.process, path, { offset: 0n, inPage, length }, owner);
   }
 
   /** Whatever has the node's name may be something else: a file that a shell made when no node was there. */

@@ -1,5 +1,5 @@
 import { physicalAddress, virtualAddress } from '../address.ts';
-import { checkResult } from '../errors.ts';
+import { checkResult, SystemError } from '../errors.ts';
 import type { MmioRegion } from '../mmio.ts';
 import { closed, type OpenResources } from '../open-resources.ts';
 import {
@@ -9,12 +9,15 @@ import {
   PAGE_SIZE,
   PROT_READ,
   PROT_WRITE,
+  type UserModeKernel,
   type UserProcess,
 } from '../user-mode-kernel.ts';
 import { mapped } from './user-memory.ts';
 
 const DEV_MEM = '/dev/mem';
 const PAGE = BigInt(PAGE_SIZE);
+/** Nobody may have physical memory as such, or this process may not: CONFIG_DEVMEM, STRICT_DEVMEM, CAP_SYS_RAWIO. */
+const NO_DEV_MEM: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'ENOENT', 'ENXIO']);
 
 /**
  * Maps a range of physical addresses through /dev/mem (S3).
@@ -34,13 +37,45 @@ export function mapPhysical(
   physicalAddress(first + BigInt(length) - 1n);
 
   const inPage = Number(first % PAGE);
-  const { thread } = process;
-  const fd = checkResult(thread.open(DEV_MEM, O_RDWR | O_CLOEXEC), 'open', DEV_MEM);
+  return mapPath(process, DEV_MEM, { offset: first - BigInt(inPage), inPage, length }, owner);
+}
+
+/**
+ * Maps a BAR through /dev/mem; where that is not to be had, through the function's own file in sysfs, which takes no more than
+ * the right to open it.
+ * @param resource sysfs' resourceN of the BAR
+ * @throws SystemError as {@link mapPhysical}, or of that file
+ */
+export function mapBar(
+  { process, files }: UserModeKernel,
+  resource: string,
+  { address, size }: { readonly address: bigint; readonly size: number },
+  owner: OpenResources<MmioRegion>,
+): MmioRegion {
   try {
-    return mapFile(process, { fd, path: DEV_MEM, offset: first - BigInt(inPage), inPage, length }, owner);
+    return mapPhysical(process, address, size, owner);
+  } catch (error) {
+    if (!(error instanceof SystemError && NO_DEV_MEM.has(error.code)) || !files.existsSync(resource)) throw error;
+    return mapPath(process, resource, { offset: 0n, inPage: Number(address % PAGE), length: size }, owner);
+  }
+}
+
+/**
+ * Maps registers from a file that it opens and closes again: the mapping keeps what it needs.
+ * @throws SystemError of the open(2) or mmap(2)
+ */
+export function mapPath(
+  process: UserProcess,
+  path: string,
+  range: Omit<MappedRange, 'fd' | 'path'>,
+  owner: OpenResources<MmioRegion>,
+): MmioRegion {
+  const { thread } = process;
+  const fd = checkResult(thread.open(path, O_RDWR | O_CLOEXEC), 'open', path);
+  try {
+    return mapFile(process, { fd, path, ...range }, owner);
   } finally {
-    // The mapping keeps what it needs.
-    checkResult(thread.close(fd), 'close', DEV_MEM);
+    checkResult(thread.close(fd), 'close', path);
   }
 }
 

@@ -12,7 +12,7 @@ import { UserModeConfigSpace } from './config-space.ts';
 import { UserModeDmaMapper } from './dma-mapper.ts';
 import { checkVector, intxLine } from './intx.ts';
 import { openIrqFile } from './irq-file.ts';
-import { mapPhysical } from './mmio-region.ts';
+import { mapBar } from './mmio-region.ts';
 import { sysfsPath } from './sysfs.ts';
 import { AnonymousMemory } from './user-memory.ts';
 
@@ -26,7 +26,7 @@ export interface DeviceOwner {
   readonly userMemory: OpenResources<Closeable>;
 }
 
-/** A function opened with usr_pci_open (U1): config space and interrupts through sysfs and /proc, registers through /dev/mem. */
+/** A function opened with usr_pci_open (U1): config space through sysfs, interrupts through /proc, registers through /dev/mem. */
 export class UserModePciDevice implements PciDevice {
   readonly address: PciAddress;
   readonly config: ConfigSpace & Closeable;
@@ -50,8 +50,8 @@ export class UserModePciDevice implements PciDevice {
     this.address = address;
     this.#owner = owner;
     this.#kernel = kernel;
-    this.#bars = new BarRegions(kernel.files, address, ({ address: physical, size }, regions) =>
-      mapPhysical(process, physical, size, regions),
+    this.#bars = new BarRegions(kernel.files, address, (bar, regions) =>
+      mapBar(kernel, sysfsPath(address, `resource${bar.index}`), bar, regions),
     );
     // The 2005 call has no domain, and would open the function of that number in domain 0.
     if (domain !== 0 && kernel.profile === 'chubb-2.6.11') throw this.#error('ENOENT', 'usr_pci_open');

@@ -13,7 +13,7 @@ import { scanSysfs } from './sysfs.ts';
 
 /**
  * A backend over the system calls of the user-mode driver interface: functions by `usr_pci_open` (U1), registers through
- * /dev/mem (S3), interrupts through /proc/irq/N/irq (S1), DMA through the three usr_pci calls (U3 to U5).
+ * /dev/mem (S3) or sysfs' resourceN, interrupts through /proc/irq/N/irq (S1), DMA through the three usr_pci calls (U3 to U5).
  *
  * - A device's first `irq(vector)` allocates all of its MSI-X or else MSI vectors; the calls after it pick one of them. INTx
  *   is off meanwhile: `irq()` is EBUSY until the last vector has been closed, and `irq(vector)` while INTx is open.

@@ -189,6 +189,16 @@ describe.each(PROFILES)('userModeBackend on %s', (kernel) => {
     device.close();
   });
 
+  test('a BAR is mapped through sysfs where the process may not have /dev/mem', () => {
+    const device = machine.open();
+    machine.backend.machine.kernel.process.thread.capset({ CAP_SYS_RAWIO: false });
+    expect(code(() => backend.mapPhysical(machine.registers, 4))).toBe('EPERM');
+    expect(device.bar(0).read32(0)).toBe(0x0100_00ed);
+    expect(device.bar(0).length).toBe(0x10_0000);
+    device.close();
+    expect(machine.backend.machine.kernel.fileTable.count).toBe(0);
+  });
+
   test('closing the backend closes all of it', async () => {
     const device = machine.open();
     const irq = device.irq();
