@@ -1,14 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { afterAll, expect, it, vi } from 'vitest';
+import { importPatched } from '../../../test/patched.ts';
 import type * as Emu from '../src/index.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 
 // Each is a kernel of its own, bundled from the patched source and explored.
 vi.setConfig({ testTimeout: 90_000 });
 
-const ENTRY = fileURLToPath(new URL('../src/index.ts', import.meta.url));
+const ENTRY = "export * from '../index.ts';";
 const KERNEL = fileURLToPath(new URL('../src/kernel/', import.meta.url));
 
 /** Small ones first: most mistakes show there. */
@@ -32,7 +31,9 @@ afterAll(() => console.log(table.join('\n')));
 
 /** What the explorer says of the mutant: the invariant that it breaks, and in which scenario. */
 async function explored(mutant: Mutant): Promise<string | undefined> {
-  const { Exhaustive, explore, SCENARIOS } = await load(mutant);
+  const { file, from, to } = mutant;
+  const patched = await importPatched(ENTRY, KERNEL, { file: `${KERNEL}${file}`, from, to });
+  const { Exhaustive, explore, SCENARIOS } = patched as typeof Emu;
   const scenarios = SCENARIOS.filter(({ only, name }) => only?.kernel !== 'chubb-2.6.11' && name !== 'three-threads');
   const rank = (name: string) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
   scenarios.sort((a, b) => rank(a.name) - rank(b.name));
@@ -45,35 +46,4 @@ async function explored(mutant: Mutant): Promise<string | undefined> {
     }
   }
   return undefined;
-}
-
-/** The emulator with one mistake in it. */
-async function load({ file, from, to }: Mutant): Promise<typeof Emu> {
-  const source = readFileSync(`${KERNEL}${file}`, 'utf8');
-  if (source.split(from).length !== 2) throw new Error(`${file} does not have ${JSON.stringify(from)} once`);
-  const patched = source.replace(from, () => to);
-  const patch = {
-    name: 'mutant',
-    setup({ onLoad }: { onLoad: (o: { filter: RegExp }, load: (args: { path: string }) => unknown) => void }) {
-      onLoad({ filter: /[.]ts$/ }, ({ path }) =>
-        path === `${KERNEL}${file}` ? { contents: patched, loader: 'ts' } : undefined,
-      );
-    },
-  };
-  const { outputFiles } = await build({
-    entryPoints: [ENTRY],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'node',
-    conditions: ['usrdrv-source'],
-    target: 'node20',
-    logLevel: 'error',
-    plugins: [patch as never],
-    banner: { js: "import { createRequire as cr } from 'node:module'; const require = cr(import.meta.url);" },
-  });
-  const text = outputFiles[0]?.text ?? '';
-  return import(
-    `data:text/javascript;base64,${Buffer.from(text.replaceAll('import.meta.url', `'${import.meta.url}'`)).toString('base64')}`
-  );
 }

@@ -142,12 +142,7 @@ function hostileThenCalm(driver: Driver<Edu>, count: number, hostile: Hostile): 
 /** @throws what is no error that an operation may reject with: see {@link Edu} */
 function documented(error: unknown, besides: readonly string[] = []): void {
   const codes = ['ETIMEDOUT', 'ENODEV', 'EIO', 'ENOMEM', ...besides];
-  if (!isSystemError(error) || !codes.includes(error.code)) throw error;
-}
-
-/** Also of a bundle that has a core of its own. */
-function isSystemError(error: unknown): error is SystemError {
-  return error instanceof Error && error.name === SystemError.name;
+  if (!(error instanceof SystemError) || !codes.includes(error.code)) throw error;
 }
 
 type Use = (edu: Edu, memory: UserMemory) => Promise<void>;
@@ -165,7 +160,8 @@ function unplugged(use: Use): Hostile {
     if (outcome !== undefined) documented(outcome);
     if (pci.function(address) !== undefined) return;
     const late: unknown = await binding.instance.factorial(3).catch((error: unknown) => error);
-    if (!isSystemError(late) || late.code !== 'ENODEV') throw new Error(`without a device all is ENODEV, not ${late}`);
+    if (!(late instanceof SystemError) || late.code !== 'ENODEV')
+      throw new Error(`without a device all is ENODEV, not ${late}`);
   };
 }
 
@@ -247,7 +243,8 @@ const removed: Hostile = async ({ binding, memory, course, backend, unbind }) =>
   if (held.length > 0) throw new Error(`after remove() the driver still holds ${held.join(', ')}`);
   await isMine(page, backend);
   const late: unknown = await edu.factorial(3).catch((error: unknown) => error);
-  if (!isSystemError(late) || late.code !== 'EBADF') throw new Error(`after remove() everything is EBADF, not ${late}`);
+  if (!(late instanceof SystemError) || late.code !== 'EBADF')
+    throw new Error(`after remove() everything is EBADF, not ${late}`);
 };
 
 /** Memory that an operation has given back is not touched any more by a device that goes on. */
