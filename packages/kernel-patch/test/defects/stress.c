@@ -236,7 +236,8 @@ static bool d3(void)
 	poll_in(irq_fd, 0);
 	before = interrupts(line);
 	pthread_create(&r.thread, NULL, read_some, &r);
-	sleep_ms(1);
+	while (!r.count)
+		sleep_ms(1);
 	edu_raise(e);
 	if (!done_within(&r, NEVER_MS))
 		fail(__FILE__, __LINE__, "a reader ends", 0, 1);
@@ -423,7 +424,7 @@ static const struct defect defects[] = {
 	{ "D2", "a sleeper is left behind a masked line", d2, NULL, 20, false },
 	{ "D3", "check, then enable: 2 for one assertion", d3, "R2a", 20, false },
 	{ "D4", "the same between masking and counting", d3, "H2", 20, true },
-	{ "D5", "two enable the line once too often", d5, "R2b", 20, false },
+	{ "D5", "two enable the line once too often", d5, "R2b", 40, false },
 	{ "D6", "the handler runs again while disabled", d6, "H2", 10, false },
 	{ "D7", "EAGAIN, although one has come", d7, NULL, 3, false },
 	{ "D8", "EPOLLET starves with one read for an event", d8, NULL, 1, false },
