@@ -1,9 +1,9 @@
 /**
  * One interrupt round: the device raises, the handler masks and counts, a read returns the count, the driver acknowledges
- * the device, the next read finds nothing and unmasks. On bare function calls with no kernel between (the reference), on
- * the emulated kernel at system-call level, and through `await irq.read()` against a bare promise ping-pong.
+ * the device, the next read finds nothing and unmasks. On bare function calls with no kernel between (the reference), and on
+ * the emulated kernel at system-call level. irq-await.bench.ts has the same through `await irq.read()`.
  *
- * The synchronous round is measured twice: with the device reached through its registers, as a driver reaches it, and
+ * It is measured twice: with the device reached through its registers, as a driver reaches it, and
  * with its model called directly, where V8 inlines the whole reference into a few nanoseconds.
  */
 import {
@@ -34,11 +34,6 @@ await compare("an interrupt round, synchronous, on the device's model", [
   bareFunctions('model'),
   systemCalls('usrdrv-6.1', 'model'),
   systemCalls('chubb-2.6.11', 'model'),
-]);
-await compare('an interrupt round, awaited', [
-  promisePingPong(),
-  awaitedRead('usrdrv-6.1'),
-  awaitedRead('chubb-2.6.11'),
 ]);
 
 /** How the device is reached: its registers on the bus, or its model. */
@@ -114,66 +109,6 @@ function systemCalls(kernel: KernelProfile, reach: Reach): Contestant {
         acknowledge();
         if (Number(thread.read(fd, buf, 4)) >= 0) throw new Error('a second interrupt arrived');
       }
-    },
-  };
-}
-
-/**
- * Two coroutines that hand over to each other, with nothing but promises: as many awaits as the round has at its least, one
- * of the driver's for the interrupt, and one of the device's for the acknowledgement.
- */
-function promisePingPong(): Contestant {
-  return {
-    name: 'promise ping-pong',
-    async run(rounds) {
-      let wakePong: () => void = () => {};
-      let wakePing: () => void = () => {};
-      const pong = async (): Promise<void> => {
-        for (let round = 0; round < rounds; round++) {
-          await new Promise<void>((resolve) => {
-            wakePong = resolve;
-          });
-          wakePing();
-        }
-      };
-      const done = pong();
-      for (let round = 0; round < rounds; round++) {
-        const answered = new Promise<void>((resolve) => {
-          wakePing = resolve;
-        });
-        wakePong();
-        await answered;
-      }
-      await done;
-    },
-  };
-}
-
-/** The driver waits with `await irq.read()`, and the device waits for the driver's acknowledgement. */
-function awaitedRead(kernel: KernelProfile): Contestant {
-  const edu = new EduDevice();
-  const backend = emulated({ kernel, devices: [edu] });
-  const irq = backend.openIrq(16);
-  return {
-    name: `await irq.read() on ${kernel}`,
-    async run(rounds) {
-      let acknowledged: () => void = () => {};
-      const driver = async (): Promise<void> => {
-        for (let round = 0; round < rounds; round++) {
-          await irq.read();
-          edu.write(ACKNOWLEDGE, RAISED, 4);
-          acknowledged();
-        }
-      };
-      const done = driver();
-      for (let round = 0; round < rounds; round++) {
-        const answered = new Promise<void>((resolve) => {
-          acknowledged = resolve;
-        });
-        edu.raise(RAISED);
-        await answered;
-      }
-      await done;
     },
   };
 }
