@@ -1,5 +1,6 @@
 import { MachineFiles } from '../machine/machine-files.ts';
 import { type Style, styleOf } from '../terminal.ts';
+import { backendChecks } from './backends.ts';
 import type { Check } from './check.ts';
 import { checksOf } from './doctor.ts';
 import { type IommuGroup, iommuGroups } from './iommu.ts';
@@ -7,7 +8,7 @@ import { type IommuGroup, iommuGroups } from './iommu.ts';
 /** `usrdrv doctor`: what this machine has for user-mode drivers, and what to do about the rest. */
 export async function doctorCommand(o: { json?: boolean }): Promise<number> {
   const files = new MachineFiles();
-  const checks = checksOf(files);
+  const checks = [...checksOf(files), ...(await backendChecks())];
   const groups = iommuGroups(files);
   if (o.json) process.stdout.write(`${JSON.stringify({ checks, groups }, undefined, 2)}\n`);
   else process.stdout.write(report(checks, groups, styleOf(process.stdout)));
