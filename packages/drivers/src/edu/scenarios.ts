@@ -14,7 +14,7 @@ import { BUFFER_SIZE } from './registers.ts';
  * import { exploreScenario } from '@usrdrv/emu';
  * for (const scenario of eduScenarios().filter(({ name }) => name === 'edu-factorial')) {
  *   const { covered, failures } = await exploreScenario(scenario);
- *   console.log(covered, failures); // exhaustive within 1 deviation: 203 schedules []
+ *   console.log(covered, failures); // exhaustive within 1 deviation: 82 schedules []
  * }
  * ```
  */

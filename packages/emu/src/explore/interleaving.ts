@@ -172,7 +172,7 @@ export class Interleaving implements Stepper {
   /** Asks the invariants, unless none of them can say anything else than after the last step. */
   #ask(actor: Actor, step: Step): void {
     const { world } = this;
-    if (!world.linesChanged() && !this.#eachStep) return;
+    if (!this.#eachStep && !world.linesChanged()) return;
     const invariants = this.#afterStep;
     for (let at = 0; at < invariants.length; at++) {
       const what = invariants[at]?.afterStep?.(world, actor, step);
