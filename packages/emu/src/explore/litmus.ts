@@ -10,6 +10,7 @@ import {
   type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
+import { UsrdrvIrqFile } from '../kernel/irq-file-usrdrv.ts';
 import { type Step, step } from '../kernel/step.ts';
 import { type Program, until } from './actor.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
@@ -185,3 +186,14 @@ export function signal(thread: string): Event {
   };
 }
 const SIGNAL = step('signal');
+
+/** The device is pulled out: it holds its line no longer, and whoever reads hears of it (D13). */
+export const unplug: Event = {
+  name: 'unplug',
+  step: () => UNPLUG,
+  act({ line }) {
+    line.lower();
+    if (line.file instanceof UsrdrvIrqFile) line.file.remove();
+  },
+};
+const UNPLUG = step('unplug');

@@ -13,6 +13,7 @@ import {
   readSome,
   reopen,
   signal,
+  unplug,
   watchEdge,
   watchLevel,
 } from './litmus.ts';
@@ -160,6 +161,15 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     line: LEVEL,
     threads: { reader: [read, acknowledge], closer: [close] },
     devices: { device: [interrupt] },
+  }),
+  litmus({
+    name: 'unplug-while-reading',
+    about: 'the device is pulled out while a thread reads, or waits for the next interrupt',
+    only: { kernel: 'usrdrv-6.1', because: 'the file of 2005 does not hear that its device has gone (D13)' },
+    line: LEVEL,
+    machine: ONE_PROCESSOR,
+    threads: { reader: [read, acknowledge, read] },
+    devices: { device: [interrupt], slot: [unplug] },
   }),
   litmus({
     name: 'signal',
