@@ -252,6 +252,9 @@ static void *hog(void *unused)
 	return NULL;
 }
 
+/* Of 10 ms: a busy host may not run the guest for seconds. */
+#define KILL_WAITS 1500
+
 static void kill_anywhere(void)
 {
 	struct timespec t = { 0, 0 };
@@ -282,15 +285,15 @@ static void kill_anywhere(void)
 			kill(0, SIGTERM);
 		}
 		fd = -EBUSY;
-		for (int wait = 0; wait < 300 && fd == -EBUSY; wait++) {
+		for (int wait = 0; wait < KILL_WAITS && fd == -EBUSY; wait++) {
 			if (wait)
 				sleep_ms(10);
 			fd = pci_open(e, EDU_MASK);
 		}
-		CHECK(fd >= 0);
+		EQ(fd < 0 ? fd : 0, 0);
 		line = edu_line(e);
 		irq_fd = -EBUSY;
-		for (int wait = 0; wait < 300 && irq_fd == -EBUSY; wait++) {
+		for (int wait = 0; wait < KILL_WAITS && irq_fd == -EBUSY; wait++) {
 			if (wait)
 				sleep_ms(10);
 			irq_fd = irq_open(line, O_RDONLY);
