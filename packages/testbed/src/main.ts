@@ -35,7 +35,7 @@ const SUITES = {
   stress: hardUse,
   latency,
 } as const;
-const USUAL = ['kernel', 'programs', 'litmus', 'defects'];
+const USUAL = ['kernel', 'conformance', 'programs', 'litmus', 'defects'];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

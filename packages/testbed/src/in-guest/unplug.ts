@@ -8,10 +8,8 @@ import {
   type Backend,
   bindDriver,
   errnoName,
-  F_SETFL,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
-  O_NONBLOCK,
   O_RDONLY,
   PAGE_SIZE,
   type PciAddress,
@@ -20,6 +18,7 @@ import {
   PROT_READ,
   PROT_WRITE,
   SystemError,
+  type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
 import { DMA_MASK, Edu, echo, eduDriver } from '@usrdrv/drivers/edu';
@@ -56,23 +55,19 @@ const pulled = await (async (): Promise<Unplugged> => {
   const mapping = device.dma.map(device.dma.allocUser(5 * PAGE_SIZE), 'bidirectional');
   const consistent = device.dma.allocConsistent(PAGE_SIZE);
   const line = Number(new TextDecoder().decode(kernel.files.readFileSync(`/sys/bus/pci/devices/${first}/irq`)));
-  const fd = thread.open(`/proc/irq/${line}/irq`, O_RDONLY | O_NONBLOCK);
+  const fd = thread.open(`/proc/irq/${line}/irq`, O_RDONLY);
   const page = thread.mmap(virtualAddress(0n), PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
   if (typeof page === 'number') throw SystemError.fromResult(page, 'mmap');
-  // In QEMU a line that fell while nobody had it open interrupts once, falsely.
-  await delay(100);
-  while (thread.read(fd, page, 4) === 4) await delay(100);
-  thread.fcntl(fd, F_SETFL, 0);
-  const read = thread.read(fd, page, 4);
-  const entries: PollFd[] = [{ fd, events: POLLIN, revents: 0 }];
-  const poll = thread.poll(entries, -1);
+  const read = readUntilItFails(fd, page);
+  const entry: PollFd = { fd, events: POLLIN, revents: 0 };
+  const poll = pollUntilItFails(entry);
   const driver = transferUntilItFails(second);
   await delay(300);
   console.log('ready');
 
   const outcome = {
     read: name(await read),
-    poll: `${name(await poll)} 0x${entries[0]?.revents.toString(16)}`,
+    poll: `${name(await poll)} 0x${entry.revents.toString(16)}`,
     driver: await driver,
   };
   consistent.bytes.fill(7);
@@ -101,6 +96,22 @@ function edus({ pci }: Backend): PciAddress[] {
   return [...pci.scan()]
     .filter((each) => each.vendorId === 0x1234 && each.deviceId === 0x11e8)
     .map((each) => each.address);
+}
+
+/** In QEMU a line that fell while nobody had it open interrupts once, falsely: counts are passed over. */
+async function readUntilItFails(fd: number, buf: VirtualAddress): Promise<number> {
+  for (;;) {
+    const result = await thread.read(fd, buf, 4);
+    if (result !== 4) return result;
+  }
+}
+
+async function pollUntilItFails(entry: PollFd): Promise<number> {
+  for (;;) {
+    const result = await thread.poll([entry], -1);
+    if (result !== 1 || entry.revents !== POLLIN) return result;
+    await delay(1);
+  }
 }
 
 async function transferUntilItFails(address: PciAddress): Promise<string> {
