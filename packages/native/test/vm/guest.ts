@@ -118,7 +118,8 @@ const checks: Record<string, () => void | Promise<void>> = {
       interrupts += count.getInt32(0, true);
       registers.write32(ACKNOWLEDGE, 1);
     }
-    assert.equal(timeouts, 6);
+    // An interrupt may take longer than one timeout to arrive.
+    assert(timeouts >= 6, `${timeouts} timeouts`);
     for (const fd of [irq, mem]) assert.equal(thread.close(fd), 0);
     assert.equal(thread.munmap(page, PAGE_SIZE), 0);
   },
