@@ -13,7 +13,7 @@ import {
   type Scenario,
   ScenarioFailure,
 } from './scenario.ts';
-import type { Strategy } from './strategy.ts';
+import { coverage, type Strategy } from './strategy.ts';
 import { TapeOracle } from './tape-oracle.ts';
 import { formatToken, type Tape } from './token.ts';
 
@@ -91,12 +91,8 @@ export async function exploreScenario(scenario: Scenario, o: ExploreScenarioOpti
       times,
     });
   }
-  const { exhausted, bound, name } = strategy;
-  const number = runs.toLocaleString('en');
+  const { exhausted, name } = strategy;
   const of = o.tags === undefined ? '' : ` of ${o.tags.join(', ')}`;
-  const covered = exhausted
-    ? `exhaustive ${bound}${of}: ${number} schedules`
-    : `bounded by ${number} runs (${bound}${of}${found.size >= mostFailures ? ', ended by failures' : ''})`;
   return {
     scenario: scenario.name,
     kernel,
@@ -104,7 +100,7 @@ export async function exploreScenario(scenario: Scenario, o: ExploreScenarioOpti
     runs,
     steps,
     exhaustive: exhausted,
-    covered,
+    covered: coverage(strategy, runs, found.size >= mostFailures, of),
     failures,
     outcomes: new Map(),
   };

@@ -3,7 +3,7 @@ import { Exhaustive } from './exhaustive.ts';
 import { Interleaving } from './interleaving.ts';
 import { INVARIANTS, type Invariant, type Violation } from './invariants.ts';
 import { Replay } from './replay-strategy.ts';
-import type { Strategy } from './strategy.ts';
+import { coverage, type Strategy } from './strategy.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
 import { checkScenarioName, formatToken, parseToken, type Tape } from './token.ts';
 import { World } from './world.ts';
@@ -108,11 +108,7 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
     const token = formatToken({ kernel, scenario: scenario.name, tape: short.tape });
     return { violation: short.violation, token, tape: short.tape, foundAt, times };
   });
-  const { exhausted, bound, name } = strategy;
-  const number = runs.toLocaleString('en');
-  const covered = exhausted
-    ? `exhaustive ${bound}: ${number} schedules`
-    : `bounded by ${number} runs (${bound}${found.length >= mostFailures ? ', ended by failures' : ''})`;
+  const { exhausted, name } = strategy;
   return {
     scenario: scenario.name,
     kernel,
@@ -120,7 +116,7 @@ export function explore(scenario: ThreadScenario, o: ExploreOptions = {}): Explo
     runs,
     steps,
     exhaustive: exhausted,
-    covered,
+    covered: coverage(strategy, runs, found.length >= mostFailures),
     failures,
     outcomes,
   };

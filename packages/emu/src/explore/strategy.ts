@@ -37,3 +37,14 @@ export interface Strategy {
   /** The bound, in words: `within 3 preemptions`. */
   readonly bound: string;
 }
+
+/**
+ * What an exploration saw, and what it did not: `exhaustive within 3 preemptions: 41,322 schedules`, or
+ * `bounded by 100,000 runs (…)`.
+ * @param of what the bound is of, where that is not everything
+ */
+export function coverage({ exhausted, bound }: Strategy, runs: number, endedByFailures: boolean, of = ''): string {
+  const number = runs.toLocaleString('en');
+  if (exhausted) return `exhaustive ${bound}${of}: ${number} schedules`;
+  return `bounded by ${number} runs (${bound}${of}${endedByFailures ? ', ended by failures' : ''})`;
+}
