@@ -11,8 +11,8 @@ export interface Mutant {
 
 const FILE = 'irq-file-usrdrv.ts';
 const CORE = 'irq-core-6.1.ts';
-const MASK = 'this.core.disableNosync(irq);\n      this.masked = true;';
-const WAKE = 'this.wait.wakeUp(READABLE);\n    return IRQ_HANDLED;';
+const MASK = 'this.core.disableNosync(this.desc.irq);\n    this.masked = true;';
+const WAKE = 'yield HANDLER_WAKE;\n    this.#wake(cpu);';
 const TAKE = 'const pending = this.count;\n      this.count = 0;';
 const ARM = 'this.masked = false;\n      this.core.enable(this.desc.irq);';
 const SLEEP_ARM = 'const ready = this.#arm(task.cpu);\n      if (task.cpu.stops) yield LOOK;\n      const interrupted';
@@ -26,29 +26,34 @@ const POLL_LOOKS = `if (task.cpu.stops) yield ARM;
 
 export const MUTANTS: readonly Mutant[] = [
   { what: 'the handler does not mask', file: FILE, from: MASK, to: '' },
-  { what: 'the handler masks, and does not note it', file: FILE, from: MASK, to: 'this.core.disableNosync(irq);' },
+  {
+    what: 'the handler masks, and does not note it',
+    file: FILE,
+    from: MASK,
+    to: 'this.core.disableNosync(this.desc.irq);',
+  },
   { what: 'the handler notes that it masks, and does not', file: FILE, from: MASK, to: 'this.masked = true;' },
   { what: 'the handler does not count', file: FILE, from: 'this.count++;', to: '' },
   { what: 'the handler counts two', file: FILE, from: 'this.count++;', to: 'this.count += 2;' },
   { what: 'the handler counts one, however many there are', file: FILE, from: 'this.count++;', to: 'this.count = 7;' },
-  { what: 'the handler wakes nobody', file: FILE, from: WAKE, to: 'return IRQ_HANDLED;' },
+  { what: 'the handler wakes nobody', file: FILE, from: WAKE, to: 'yield HANDLER_WAKE;' },
   {
     what: 'the handler wakes, then counts',
     file: FILE,
-    from: 'if (cpu.stops) yield HANDLER_COUNT;\n    this.count++;',
-    to: 'this.wait.wakeUp(READABLE);\n    this.#lock.release(cpu);\n    if (cpu.stops) yield HANDLER_COUNT;\n    this.count++;\n    return IRQ_HANDLED;',
+    from: 'yield HANDLER_COUNT;\n    this.#countOne(cpu);',
+    to: 'this.#wake(cpu);\n    this.#lock.release(cpu);\n    yield HANDLER_COUNT;\n    this.#countOne(cpu);\n    return IRQ_HANDLED;',
   },
   {
     what: 'the handler keeps the lock',
     file: FILE,
-    from: 'this.#lock.release(cpu);\n    if (cpu.stops) yield HANDLER_WAKE;',
-    to: 'if (cpu.stops) yield HANDLER_WAKE;',
+    from: 'this.#lock.release(cpu);\n    yield HANDLER_WAKE;',
+    to: 'yield HANDLER_WAKE;',
   },
   {
     what: 'the handler wakes for something else',
     file: FILE,
     from: WAKE,
-    to: 'this.wait.wakeUp(POLLERR);\n    return IRQ_HANDLED;',
+    to: 'yield HANDLER_WAKE;\n    this.wait.wakeUp(POLLERR);',
     equivalent: 'an error wakes everyone too, and who is woken looks at the count',
   },
   { what: 'read leaves the count', file: FILE, from: TAKE, to: 'const pending = this.count;' },

@@ -9,9 +9,12 @@ export type IrqReturn = typeof IRQ_NONE | typeof IRQ_HANDLED;
 /** The interrupt may be shared with others that say so too (SA_SHIRQ, IRQF_SHARED). */
 export const IRQF_SHARED = 0x80;
 
+/** What a handler returns: at once where nobody wants to come in between two of its steps. */
+export type Handled = IrqReturn | Steps<IrqReturn>;
+
 /** One handler of a line (struct irqaction). */
 export interface IrqAction {
-  readonly handler: (cpu: Cpu, irq: number) => Steps<IrqReturn>;
+  readonly handler: (cpu: Cpu, irq: number) => Handled;
   readonly flags: number;
   /** Shown in /proc/interrupts. */
   readonly name: string;
@@ -153,34 +156,42 @@ class StoppingFlow implements Flow {
       return { done: false, value: flow.run };
     }
     if (this.#at === 'run') {
-      this.#handlers = runActions(desc, this.cpu);
+      const handled = runActions(desc, this.cpu);
+      if (typeof handled === 'number') return this.#ran(handled);
+      this.#handlers = handled;
       this.#at = 'handlers';
     }
     const next = this.#handlers?.next();
     if (next === undefined || next.done !== true) return next ?? OVER;
-    this.#result = next.value;
+    return this.#ran(next.value);
+  }
+
+  #ran(result: IrqReturn): IteratorResult<Step, void> {
+    this.#result = result;
     this.#at = 'ran';
-    return { done: false, value: flow.ran };
+    return { done: false, value: this.flow.ran };
   }
 }
 const OVER: IteratorReturnResult<void> = { done: true, value: undefined };
 
-function straight(steps: Steps<IrqReturn>): IrqReturn {
+function straight(handled: Handled): IrqReturn {
+  if (typeof handled === 'number') return handled;
   for (;;) {
-    const next = steps.next();
+    const next = handled.next();
     if (next.done === true) return next.value;
   }
 }
 
 /** Runs the handlers of a line; of a shared one all of them, and it is handled where one of them says so. */
-function runActions(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
+function runActions(desc: IrqDesc, cpu: Cpu): Handled {
   return desc.action === undefined ? runShared(desc, cpu) : desc.action.handler(cpu, desc.irq);
 }
 
 function* runShared(desc: IrqDesc, cpu: Cpu): Steps<IrqReturn> {
   let result: IrqReturn = IRQ_NONE;
   for (const action of [...desc.actions]) {
-    const one = yield* action.handler(cpu, desc.irq);
+    const handled = action.handler(cpu, desc.irq);
+    const one = typeof handled === 'number' ? handled : yield* handled;
     if (one !== IRQ_NONE) result = one;
   }
   return result;

@@ -2,7 +2,7 @@ import { EAGAIN, EFAULT, EINVAL, O_NONBLOCK, POLLIN, POLLRDNORM, type VirtualAdd
 import type { Cpu } from '../machine/cpu.ts';
 import type { TraceLog } from '../trace/log.ts';
 import { defaultLlseek, type File, type FileOperations, type PollTable } from './file.ts';
-import { IRQ_DISABLED, IRQ_HANDLED, type IrqAction, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
+import { type Handled, IRQ_DISABLED, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
 import { SCHEDULE, type Steps, step } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
@@ -45,20 +45,36 @@ export class ChubbIrqFile implements FileOperations {
 
   /** Claims the line under the command's name, whatever it is (D10). 0 or -errno. */
   claim(comm: string): number {
-    const handler: IrqAction['handler'] = (cpu, irq) => this.handler(cpu, irq);
+    const handler = (cpu: Cpu) => this.handler(cpu);
     return this.core.request(this.desc.irq, { handler, flags: 0, name: comm, devId: this });
   }
 
-  *handler(cpu: Cpu, irq: number): Steps<IrqReturn> {
-    if (cpu.stops) yield H1;
-    this.core.disableNosync(irq);
-    if (cpu.stops) yield H2;
-    this.count++;
-    if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
-    if (cpu.stops) yield H3;
-    if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
-    this.wait.wakeUp(READABLE);
+  handler(cpu: Cpu): Handled {
+    if (cpu.stops) return this.#handlerInSteps(cpu);
+    this.core.disableNosync(this.desc.irq);
+    this.#countOne(cpu);
+    this.#wake(cpu);
     return IRQ_HANDLED;
+  }
+
+  *#handlerInSteps(cpu: Cpu): Steps<IrqReturn> {
+    yield H1;
+    this.core.disableNosync(this.desc.irq);
+    yield H2;
+    this.#countOne(cpu);
+    yield H3;
+    this.#wake(cpu);
+    return IRQ_HANDLED;
+  }
+
+  #countOne(cpu: Cpu): void {
+    this.count++;
+    if (this.trace.on) this.trace.emit('count', this.desc.irq, `cpu${cpu.id}`, `${this.count}`);
+  }
+
+  #wake(cpu: Cpu): void {
+    if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', this.desc.irq, `cpu${cpu.id}`);
+    this.wait.wakeUp(READABLE);
   }
 
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {

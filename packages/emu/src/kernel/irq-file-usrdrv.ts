@@ -13,7 +13,7 @@ import {
 import type { Cpu } from '../machine/cpu.ts';
 import type { TraceLog } from '../trace/log.ts';
 import type { File, FileOperations, PollTable } from './file.ts';
-import { IRQ_HANDLED, type IrqAction, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
+import { type Handled, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
 import { SpinLock } from './spinlock.ts';
 import { CPU_RELAX, SCHEDULE, type Steps, step } from './step.ts';
@@ -62,28 +62,48 @@ export class UsrdrvIrqFile implements FileOperations {
     const taken = TAKEN.includes(comm) ? `${comm}!` : comm;
     const name = taken.includes('/') ? taken.replaceAll('/', '!') : taken;
     this.core.forgetEdge(irq);
-    const handler: IrqAction['handler'] = (cpu, line) => this.handler(cpu, line);
+    const handler = (cpu: Cpu) => this.handler(cpu);
     const error = this.core.request(irq, { handler, flags: 0, name, devId: this });
     // Masked lazily, a level line would fire again at the end of each interrupt.
     if (error === 0) this.desc.unlazy = this.desc.level;
     return error;
   }
 
-  *handler(cpu: Cpu, irq: number): Steps<IrqReturn> {
-    if (cpu.stops) yield HANDLER_LOCK;
-    if (!this.#lock.tryAcquire(cpu)) yield* this.#lock.spin(cpu);
-    if (!this.masked) {
-      this.core.disableNosync(irq);
-      this.masked = true;
-    }
-    if (cpu.stops) yield HANDLER_COUNT;
-    this.count++;
-    if (this.trace.on) this.trace.emit('count', irq, `cpu${cpu.id}`, `${this.count}`);
+  handler(cpu: Cpu): Handled {
+    if (cpu.stops || !this.#lock.tryAcquire(cpu)) return this.#handlerInSteps(cpu);
+    this.#mask();
+    this.#countOne(cpu);
     this.#lock.release(cpu);
-    if (cpu.stops) yield HANDLER_WAKE;
-    if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', irq, `cpu${cpu.id}`);
-    this.wait.wakeUp(READABLE);
+    this.#wake(cpu);
     return IRQ_HANDLED;
+  }
+
+  *#handlerInSteps(cpu: Cpu): Steps<IrqReturn> {
+    yield HANDLER_LOCK;
+    if (!this.#lock.tryAcquire(cpu)) yield* this.#lock.spin(cpu);
+    this.#mask();
+    yield HANDLER_COUNT;
+    this.#countOne(cpu);
+    this.#lock.release(cpu);
+    yield HANDLER_WAKE;
+    this.#wake(cpu);
+    return IRQ_HANDLED;
+  }
+
+  #mask(): void {
+    if (this.masked) return;
+    this.core.disableNosync(this.desc.irq);
+    this.masked = true;
+  }
+
+  #countOne(cpu: Cpu): void {
+    this.count++;
+    if (this.trace.on) this.trace.emit('count', this.desc.irq, `cpu${cpu.id}`, `${this.count}`);
+  }
+
+  #wake(cpu: Cpu): void {
+    if (this.trace.on && this.wait.length > 0) this.trace.emit('wake', this.desc.irq, `cpu${cpu.id}`);
+    this.wait.wakeUp(READABLE);
   }
 
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
@@ -149,8 +169,7 @@ export class UsrdrvIrqFile implements FileOperations {
   *release(_file: File, task: Task): Steps<void> {
     yield RELEASE;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
-    if (!this.masked) this.core.disableNosync(this.desc.irq);
-    this.masked = true;
+    this.#mask();
     this.#lock.release(task.cpu);
     while (this.core.isSent(this.desc.irq)) yield CPU_RELAX;
     yield* this.core.free(this.desc.irq, this);

@@ -115,11 +115,9 @@ export class Scheduler {
     try {
       for (;;) {
         if (this.cpus.requests > 0) this.#takeInterrupts();
-        const task = this.#runnable.shift();
-        const late = task === undefined ? this.#later.shift() : undefined;
-        if (task === undefined && late === undefined) break;
-        task?.sleeper?.resume();
-        late?.();
+        if (this.#runnable.length > 0) this.#runnable.shift()?.sleeper?.resume();
+        else if (this.#later.length > 0) this.#later.shift()?.();
+        else break;
       }
     } finally {
       this.#depth--;

@@ -36,6 +36,8 @@ export class TaskPool {
 
   /** A task that is in no call that sleeps. */
   idle(): Task {
+    const own = this.tasks[0];
+    if (own !== undefined && own.sleeper === undefined) return own;
     return this.tasks.find((task) => task.sleeper === undefined) ?? this.#add(this.process.kernel.newPid());
   }
 

@@ -52,6 +52,12 @@ export class ConfigRegisters {
   readonly #writable = new DataView(new ArrayBuffer(256));
   readonly #bars: readonly (Bar | undefined)[];
   readonly #hasMsi: boolean;
+  /** Whether the function asks for its interrupt line, let through or not: status bit 3 (section 6.2.3), for it to set. */
+  interruptStatus = false;
+  /** Whether interrupts are sent as messages: kept, because each interrupt looks. */
+  msiEnabled = false;
+  /** Whether what the function asks for reaches its line: neither the command register nor MSI keeps it silent. */
+  intxEnabled = true;
 
   /** @throws RangeError a header that is none, a BAR whose size is no power of two, ... */
   constructor({ config, bars }: DeviceModel) {
@@ -79,6 +85,7 @@ export class ConfigRegisters {
   /** @throws RangeError an access outside the registers, or misaligned */
   read(offset: number, width: Width): number {
     checkConfigAccess(this, offset, width);
+    this.setStatus(PCI_STATUS_INTERRUPT, this.interruptStatus);
     return get(this.#view, offset, width);
   }
 
@@ -95,6 +102,9 @@ export class ConfigRegisters {
     }
     set(this.#view, offset, next, width);
     if (this.#hasMsi) this.#clampGranted();
+    const msiFlags = this.#hasMsi ? this.#view.getUint16(MSI + PCI_MSI_FLAGS, true) : 0;
+    this.msiEnabled = (msiFlags & PCI_MSI_FLAGS_ENABLE) !== 0;
+    this.intxEnabled = !this.msiEnabled && (this.command & PCI_COMMAND_INTX_DISABLE) === 0;
   }
 
   get command(): number {
@@ -105,15 +115,6 @@ export class ConfigRegisters {
   setStatus(bit: number, on: boolean): void {
     const status = this.#view.getUint16(PCI_STATUS, true);
     this.#view.setUint16(PCI_STATUS, on ? status | bit : status & ~bit, true);
-  }
-
-  /** Whether the function asks for its interrupt line, let through or not (section 6.2.3, bit 3). */
-  get interruptStatus(): boolean {
-    return (this.#view.getUint16(PCI_STATUS, true) & PCI_STATUS_INTERRUPT) !== 0;
-  }
-
-  get msiEnabled(): boolean {
-    return this.#hasMsi && (this.#view.getUint16(MSI + PCI_MSI_FLAGS, true) & PCI_MSI_FLAGS_ENABLE) !== 0;
   }
 
   get msiAddress(): bigint {

@@ -1,12 +1,4 @@
-import {
-  PCI_COMMAND,
-  PCI_COMMAND_INTX_DISABLE,
-  PCI_COMMAND_MASTER,
-  PCI_COMMAND_MEMORY,
-  PCI_INTERRUPT_LINE,
-  PCI_STATUS_INTERRUPT,
-  type PciAddress,
-} from '@usrdrv/core';
+import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY, PCI_INTERRUPT_LINE, type PciAddress } from '@usrdrv/core';
 import type { AccessHandlers, DeviceBus, DeviceModel, Width } from '../devices/device.ts';
 import type { Timer } from './clock.ts';
 import type { IrqLine } from './irq-line.ts';
@@ -68,7 +60,7 @@ export class PciFunction implements DeviceBus {
       this.#config.write(offset, value, width);
       this.host.decodeChanged();
       // A function that sends messages has nothing to say on its line (section 6.8.1.3).
-      if (this.#config.msiEnabled) this.#config.setStatus(PCI_STATUS_INTERRUPT, false);
+      if (this.#config.msiEnabled) this.#config.interruptStatus = false;
       this.#driveLine();
     });
   }
@@ -175,7 +167,7 @@ export class PciFunction implements DeviceBus {
     if (this.#config.msiEnabled) {
       if (this.isBusMaster) this.host.interruptMessage(this.#config.msiAddress, this.#config.msiData(vector));
     } else if (this.line !== undefined) {
-      this.#config.setStatus(PCI_STATUS_INTERRUPT, true);
+      this.#config.interruptStatus = true;
       this.#driveLine();
     }
     this.host.settle();
@@ -185,7 +177,7 @@ export class PciFunction implements DeviceBus {
     if (!this.present) return;
     const { trace } = this.host;
     if (trace.on) trace.emit('acknowledge', this.line?.irq, this.model.name);
-    this.#config.setStatus(PCI_STATUS_INTERRUPT, false);
+    this.#config.interruptStatus = false;
     this.#driveLine();
   }
 
@@ -204,13 +196,11 @@ export class PciFunction implements DeviceBus {
     return done;
   }
 
-  /** The pin is asserted while the device asks for it, and neither the command register nor MSI keeps it silent. */
+  /** The pin is asserted while the device asks for it, and nothing keeps it silent. */
   #driveLine(): void {
-    const config = this.#config;
-    if (this.line === undefined) return;
-    if (config.interruptStatus && (config.command & PCI_COMMAND_INTX_DISABLE) === 0 && !config.msiEnabled) {
-      this.line.raise(this);
-    } else this.line.lower(this);
+    const { interruptStatus, intxEnabled } = this.#config;
+    if (interruptStatus && intxEnabled) this.line?.raise(this);
+    else this.line?.lower(this);
   }
 }
 
