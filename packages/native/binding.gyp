@@ -15,6 +15,7 @@
         "addon/mmio.cc",
         "addon/mmio_fault.cc",
         "addon/poller.cc",
+        "addon/read_write.cc",
         "addon/realtime.cc",
         "addon/sleeping_calls.cc",
         "addon/usr_pci.cc",

@@ -15,6 +15,7 @@ Napi::Object Init(Napi::Env env, Napi::Object object) {
   DefineDescriptorCalls(&exports);
   DefineMemoryCalls(&exports);
   DefineMmioCalls(&exports);
+  DefineReadWriteCalls(&exports);
   DefineRealtimeCalls(&exports);
   DefineUsrPciCalls(&exports);
   DefineWaitingCalls(&exports);

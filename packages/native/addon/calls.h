@@ -6,7 +6,11 @@ namespace usrdrv {
 
 class Instance;
 
-/** What JavaScript is given: one function for each call, each with its thread's state as data. */
+/**
+ * What JavaScript is given: one function for each call, each with its thread's state as data. A call that may sleep returns
+ * a number, its result, where it did not have to; else a bigint that names it for `interrupt`, and passes the result to its
+ * last argument, a function, later.
+ */
 class Exports {
  public:
   Exports(Napi::Object object, Instance* instance) : object_(object), instance_(instance) {}
@@ -31,6 +35,7 @@ class Exports {
 void DefineDescriptorCalls(Exports* exports);
 void DefineMemoryCalls(Exports* exports);
 void DefineMmioCalls(Exports* exports);
+void DefineReadWriteCalls(Exports* exports);
 void DefineRealtimeCalls(Exports* exports);
 void DefineUsrPciCalls(Exports* exports);
 void DefineWaitingCalls(Exports* exports);

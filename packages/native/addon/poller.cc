@@ -50,11 +50,9 @@ int64_t Poller::Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns,
   auto [at, inserted] =
       waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done)});
   uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
-  for (const pollfd& entry : at->second.fds) {
-    int64_t watched = entry.fd < 0 ? 0 : Watch(entry.fd);
-    if (watched == 0) continue;
+  if (std::optional<int64_t> failed = WatchAgain(at->second)) {
     Remove(at);
-    return watched;
+    return *failed;
   }
   SetTimer();
   return 0;
@@ -79,6 +77,15 @@ int64_t Poller::Watch(int fd) {
   if (result < 0) return -errno;
   armed_[fd] = events;
   return 0;
+}
+
+/** For another round of a wait: nothing, or what it ends with. */
+std::optional<int64_t> Poller::WatchAgain(const Waiter& waiter) {
+  for (const pollfd& entry : waiter.fds) {
+    int64_t watched = entry.fd < 0 ? 0 : Watch(entry.fd);
+    if (watched < 0) return watched;
+  }
+  return std::nullopt;
 }
 
 bool Poller::Interrupt(uint64_t call) {
@@ -151,16 +158,12 @@ void Poller::LookAgain(const std::vector<uint64_t>& calls) {
     // JavaScript runs in between, and may have interrupted it.
     auto at = waiters_.find(call);
     if (at == waiters_.end()) continue;
-    int64_t result = at->second.look(&at->second.fds);
-    bool over = result != 0 || at->second.deadline <= uv_hrtime();
-    for (const pollfd& entry : at->second.fds) {
-      if (over || entry.fd < 0) continue;
-      int64_t watched = Watch(entry.fd);
-      if (watched < 0) result = watched;
-    }
-    if (!over && result == 0) continue;
+    std::optional<int64_t> result = at->second.look(&at->second.fds);
+    if (!result && at->second.deadline <= uv_hrtime()) result = 0;
+    if (!result) result = WatchAgain(at->second);
+    if (!result) continue;
     Waiter waiter = Remove(at);
-    instance_->Finish(std::move(waiter.done), result);
+    instance_->Finish(std::move(waiter.done), *result);
   }
   SetTimer();
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -15,21 +16,21 @@ namespace usrdrv {
 class Instance;
 
 /**
- * poll(2) for calls that sleep, without a thread: an epoll set of the descriptors that somebody waits for, watched by the
+ * Waits of calls that sleep, without a thread: an epoll set of the descriptors that somebody waits for, watched by the
  * event loop through one uv_poll. Each entry is one-shot, so that a descriptor is asked again, and an interrupt line
  * unmasked (P10), by a wait that begins and by nothing else.
  */
 class Poller {
  public:
-  /** What a wait ends with: looks again, and returns the result, or 0 where it has to go on waiting. */
-  using Look = std::function<int64_t(std::vector<pollfd>*)>;
+  /** What a wait ends with: looks again, and returns the result, or nothing where it has to go on waiting. */
+  using Look = std::function<std::optional<int64_t>(std::vector<pollfd>*)>;
 
   explicit Poller(Instance* instance) : instance_(instance) {}
 
   /**
-   * Waits until one of the descriptors is ready for its events and `look` finds something, or the time is up.
+   * Waits until one of the descriptors is ready for its events and `look` finds something, or the time is up: 0 then.
    * @param timeout_ns below 0: for ever
-   * @return 0 or -errno, in which case `done` is never called
+   * @return 0 or -errno, in which case `done` is never called: -EPERM for a file that cannot be polled
    */
   int64_t Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look, Napi::FunctionReference done);
   /** Ends a wait without a word to `done`. False where there is none of that name. */
@@ -57,6 +58,7 @@ class Poller {
 
   int64_t Start();
   int64_t Watch(int fd);
+  std::optional<int64_t> WatchAgain(const Waiter& waiter);
   void Unwatch(const Waiter& waiter);
   void LookAgain(const std::vector<uint64_t>& calls);
   /** Takes the waiter out of the books; whoever it shared a descriptor with goes on. */

@@ -20,7 +20,7 @@ class Instance;
 /** The signal that makes a call return EINTR. Its handler does nothing, and is there after this. */
 int KickSignal();
 
-/** read(2) and write(2) where they may sleep: each in a thread of its own, asleep in the kernel like any other. */
+/** read(2) and write(2) that the poller cannot wait for: each in a thread of its own, asleep in the kernel like any other. */
 class SleepingCalls {
  public:
   enum class Kind { kRead, kWrite };

@@ -42,6 +42,11 @@ Napi::Value Result(napi_env env, int64_t result) {
   return Napi::Number::New(env, static_cast<double>(result));
 }
 
+Napi::Value Started(napi_env env, uint64_t call, int64_t started) {
+  if (started < 0) return Result(env, started);
+  return Napi::BigInt::New(env, call);
+}
+
 int64_t ResultOf(int64_t returned) {
   return returned == -1 ? -static_cast<int64_t>(errno) : returned;
 }

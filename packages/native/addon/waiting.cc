@@ -1,10 +1,4 @@
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,14 +6,14 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "calls.h"
 #include "instance.h"
 #include "values.h"
 
-// The calls that may sleep. Each returns a number, its result, where it did not have to; else a bigint that names the call
-// for `interrupt`, and passes the result to its last argument, a function, later.
+// poll(2) and epoll_wait(2), and what ends a call that sleeps.
 
 namespace usrdrv {
 
@@ -30,11 +24,6 @@ using TypedArray = std::shared_ptr<Napi::Reference<Napi::TypedArray>>;
 constexpr double kNanosecondsInMs = 1e6;
 /** Some hundred years: longer than anybody waits, and far from overflowing. */
 constexpr double kLongestNs = 9e18;
-
-Napi::Value Asleep(Napi::Env env, uint64_t call, int64_t started) {
-  if (started < 0) return Result(env, started);
-  return Napi::BigInt::New(env, call);
-}
 
 /** A timeout in nanoseconds, below 0 for ever. False where it is none. */
 bool ToTimeout(napi_env env, napi_value value, int64_t* out) {
@@ -53,77 +42,6 @@ T* Elements(const Napi::Value& value, napi_typedarray_type type, size_t* length)
   void* data = nullptr;
   if (napi_get_typedarray_info(value.Env(), value, &is, length, &data, nullptr, nullptr) != napi_ok) return nullptr;
   return is == type && *length > 0 ? static_cast<T*>(data) : nullptr;
-}
-
-/**
- * Whether a read or write of the file can go to sleep for as long as it likes: not on a disk or in sysfs, where it is done
- * when it is done; but in procfs, where the irq file is.
- */
-bool MaySleep(int fd) {
-  int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || (flags & O_NONBLOCK) != 0) return false;
-  struct stat stat;
-  if (fstat(fd, &stat) != 0) return false;
-  if (S_ISDIR(stat.st_mode) || S_ISBLK(stat.st_mode)) return false;
-  if (!S_ISREG(stat.st_mode)) return true;
-  struct statfs fs;
-  return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
-}
-
-Napi::Value ReadOrWrite(const Napi::CallbackInfo& info, SleepingCalls::Kind kind) {
-  auto* instance = static_cast<Instance*>(info.Data());
-  Napi::Env env = info.Env();
-  bool reads = kind == SleepingCalls::Kind::kRead;
-  int fd;
-  uint64_t address;
-  int64_t count;
-  if (!ToInt(env, info[0], &fd) || !instance->HasFd(fd)) return Result(env, -EBADF);
-  if (!ToUint64(env, info[1], &address)) return Result(env, -EFAULT);
-  if (!ToInteger(env, info[2], &count)) return Result(env, -EINVAL);
-  if (!info[3].IsFunction()) return Result(env, -EINVAL);
-
-  {
-    UserPointer buffer = instance->memory->Reach(address, count);
-    // A count below 0 is refused by read(2) in words of its own.
-    bool sleeps = count >= 0 && MaySleep(fd);
-    int64_t result;
-    do {
-      if (sleeps) {
-        iovec vector = {buffer.as<void>(), static_cast<size_t>(count)};
-        result = ResultOf(reads ? preadv2(fd, &vector, 1, -1, RWF_NOWAIT) : pwritev2(fd, &vector, 1, -1, RWF_NOWAIT));
-      } else {
-        result = ResultOf(reads ? read(fd, buffer.as<void>(), count) : write(fd, buffer.as<void>(), count));
-      }
-    } while (result == -EINTR);
-    // EOPNOTSUPP: the file cannot tell whether it would sleep.
-    if (!sleeps || (result != -EAGAIN && result != -EOPNOTSUPP)) return Result(env, result);
-  }
-  uint64_t call = instance->NextCall();
-  auto done = Napi::Persistent(info[3].As<Napi::Function>());
-  return Asleep(env, call, instance->calls.Start(call, kind, fd, address, count, std::move(done)));
-}
-
-/** read(fd, address, count, done) */
-Napi::Value Read(const Napi::CallbackInfo& info) {
-  return ReadOrWrite(info, SleepingCalls::Kind::kRead);
-}
-
-/** write(fd, address, count, done) */
-Napi::Value Write(const Napi::CallbackInfo& info) {
-  return ReadOrWrite(info, SleepingCalls::Kind::kWrite);
-}
-
-/** readSync(fd, address, count): sleeps in this thread, the event loop with it. A kick of the watchdog is EINTR. */
-Napi::Value ReadSync(const Napi::CallbackInfo& info) {
-  auto* instance = static_cast<Instance*>(info.Data());
-  int fd;
-  uint64_t address;
-  int64_t count;
-  if (!ToInt(info.Env(), info[0], &fd) || !instance->HasFd(fd)) return Result(info.Env(), -EBADF);
-  if (!ToUint64(info.Env(), info[1], &address)) return Result(info.Env(), -EFAULT);
-  if (!ToInteger(info.Env(), info[2], &count)) return Result(info.Env(), -EINVAL);
-  UserPointer buffer = instance->memory->Reach(address, count);
-  return Result(info.Env(), ResultOf(read(fd, buffer.as<void>(), count)));
 }
 
 int64_t PollOnce(std::vector<pollfd>* fds) {
@@ -166,16 +84,16 @@ Napi::Value Poll(const Napi::CallbackInfo& info) {
     return Result(env, result);
   }
   auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(info[0].As<Napi::TypedArray>()));
-  auto look = [array](std::vector<pollfd>* fds) {
+  auto look = [array](std::vector<pollfd>* fds) -> std::optional<int64_t> {
     int64_t ready = PollOnce(fds);
-    if (ready <= 0) return ready;
+    if (ready == 0) return std::nullopt;
     Napi::HandleScope scope(array->Env());
-    StoreRevents(*fds, array->Value());
+    if (ready > 0) StoreRevents(*fds, array->Value());
     return ready;
   };
   uint64_t call = instance->NextCall();
   auto done = Napi::Persistent(info[2].As<Napi::Function>());
-  return Asleep(env, call, instance->poller.Wait(call, std::move(fds), timeout, look, std::move(done)));
+  return Started(env, call, instance->poller.Wait(call, std::move(fds), timeout, look, std::move(done)));
 }
 
 /** An event of epoll_wait(2) is two elements: events, data. */
@@ -210,13 +128,14 @@ Napi::Value EpollWait(const Napi::CallbackInfo& info) {
   int64_t result = EpollOnce(epfd, info[1]);
   if (result != 0 || timeout == 0) return Result(env, result);
   auto array = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(info[1].As<Napi::TypedArray>()));
-  auto look = [array](std::vector<pollfd>* fds) {
+  auto look = [array](std::vector<pollfd>* fds) -> std::optional<int64_t> {
     Napi::HandleScope scope(array->Env());
-    return EpollOnce(fds->front().fd, array->Value());
+    int64_t count = EpollOnce(fds->front().fd, array->Value());
+    return count == 0 ? std::nullopt : std::optional(count);
   };
   uint64_t call = instance->NextCall();
   auto done = Napi::Persistent(info[3].As<Napi::Function>());
-  return Asleep(env, call, instance->poller.Wait(call, {{epfd, POLLIN, 0}}, timeout, look, std::move(done)));
+  return Started(env, call, instance->poller.Wait(call, {{epfd, POLLIN, 0}}, timeout, look, std::move(done)));
 }
 
 /**
@@ -235,9 +154,6 @@ Napi::Value Interrupt(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void DefineWaitingCalls(Exports* exports) {
-  exports->Add<Read>("read");
-  exports->Add<Write>("write");
-  exports->Add<ReadSync>("readSync");
   exports->Add<Poll>("poll");
   exports->Add<EpollWait>("epollWait");
   exports->Add<Interrupt>("interrupt");

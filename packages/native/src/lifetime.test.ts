@@ -19,6 +19,8 @@ const STAGES = [
   'epoll waiting',
   'reading',
   'interrupted reading',
+  'writing',
+  'interrupted writing',
   'reading in this thread',
   'wake-ups on their way',
 ] as const;
@@ -28,6 +30,7 @@ const WAITS = new Set<string>([
   'polling',
   'epoll waiting',
   'reading',
+  'writing',
   'reading in this thread',
   'wake-ups on their way',
 ]);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -25,6 +25,7 @@ import {
 } from '@usrdrv/core';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { at, hostKernel, mapPages, NULL, test } from './addon.fixture.ts';
+import { addon } from './addon.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -37,6 +38,18 @@ function fifo(name: string): string {
   const path = join(folder, name);
   execFileSync('mkfifo', [path]);
   return path;
+}
+
+/** The other end of a pseudo-terminal, raw. */
+function openSlave(master: number): number {
+  const [TIOCSPTLCK, TIOCGPTN] = [0x4004_5431, 0x8004_5430];
+  const int = new Int32Array(1);
+  const bytes = new Uint8Array(int.buffer);
+  addon().ioctl(master, TIOCSPTLCK, bytes);
+  addon().ioctl(master, TIOCGPTN, bytes);
+  const path = `/dev/pts/${int[0]}`;
+  execFileSync('stty', ['-F', path, 'raw', '-echo']);
+  return openSync(path, 'r+');
 }
 
 /** Whether a promise is still pending after some time. */
@@ -216,6 +229,88 @@ describe('reads that sleep', () => {
     expect(await sleepsOn(Promise.race(calls))).toBe(true);
     expect(await thread.write(fd, at(buf, 1000), 200)).toBe(200);
     expect(await Promise.all(calls)).toEqual(new Array(200).fill(1));
+    thread.close(fd);
+  });
+
+  test('no thread sleeps for them', async () => {
+    const kernel = hostKernel();
+    const { thread } = kernel.process;
+    const [fd, terminal] = [thread.open(fifo('threads'), O_RDWR), thread.open('/dev/ptmx', O_RDWR)];
+    const buf = mapPages(kernel);
+    const before = readdirSync('/proc/self/task').length;
+    const abort = new AbortController();
+    const calls = [fd, fd, terminal].map((each) => thread.read(each, buf, 8, { signal: abort.signal }));
+    expect(await sleepsOn(Promise.race(calls))).toBe(true);
+    expect(readdirSync('/proc/self/task')).toHaveLength(before);
+    abort.abort();
+    expect(await Promise.all(calls)).toEqual([-EINTR, -EINTR, -EINTR]);
+    for (const each of [fd, terminal]) thread.close(each);
+  });
+
+  test('of a device that does not know RWF_NOWAIT: one of two gets what there is, and the flags stay', async () => {
+    const kernel = hostKernel();
+    const { thread } = kernel.process;
+    const master = thread.open('/dev/ptmx', O_RDWR);
+    const buf = mapPages(kernel);
+    const slave = openSlave(master);
+    const flags = thread.fcntl(master, F_GETFL);
+    const calls = [thread.read(master, buf, 1), thread.read(master, at(buf, 1), 8)];
+    expect(await sleepsOn(Promise.race(calls))).toBe(true);
+    writeSync(slave, 'x');
+    expect(await calls[0]).toBe(1);
+    expect(await sleepsOn(calls[1])).toBe(true);
+    expect(thread.fcntl(master, F_GETFL)).toBe(flags);
+    writeSync(slave, 'yz');
+    expect(await calls[1]).toBe(2);
+    expect(new TextDecoder().decode(kernel.process.bytes(buf, 3))).toBe('xyz');
+    thread.munmap(buf, PAGE_SIZE);
+    const third = mapPages(kernel);
+    const unmapped = thread.read(master, third, 8);
+    thread.munmap(third, PAGE_SIZE);
+    writeSync(slave, 'x');
+    expect(await unmapped).toBe(-EFAULT);
+    closeSync(slave);
+    thread.close(master);
+  });
+
+  test('the end of a pipe is 0 to who sleeps', async () => {
+    const kernel = hostKernel();
+    const { thread } = kernel.process;
+    const path = fifo('end');
+    const both = openSync(path, 'r+');
+    const fd = thread.open(path, O_RDONLY);
+    const call = thread.read(fd, mapPages(kernel), 8);
+    expect(await sleepsOn(call)).toBe(true);
+    closeSync(both);
+    expect(await call).toBe(0);
+    thread.close(fd);
+  });
+
+  test('a file of procfs that cannot be polled is read all the same', async () => {
+    const kernel = hostKernel();
+    const { thread } = kernel.process;
+    const fd = thread.open('/proc/self/status', O_RDONLY);
+    expect(await thread.read(fd, mapPages(kernel), 64)).toBe(64);
+    thread.close(fd);
+  });
+});
+
+describe('writes that sleep', () => {
+  test('go on when there is room, and an abort is EINTR', async () => {
+    const kernel = hostKernel();
+    const { thread } = kernel.process;
+    const buf = mapPages(kernel);
+    const fd = addon().eventfd(1, 0);
+    const value = new DataView(kernel.process.bytes(buf, 8).buffer);
+    value.setBigUint64(0, (1n << 64n) - 2n, true);
+    const abort = new AbortController();
+    const aborted = thread.write(fd, buf, 8, { signal: abort.signal });
+    const call = thread.write(fd, buf, 8);
+    expect(await sleepsOn(Promise.race([call, aborted]))).toBe(true);
+    abort.abort();
+    expect(await aborted).toBe(-EINTR);
+    expect(await thread.read(fd, at(buf, 8), 8)).toBe(8);
+    expect(await call).toBe(8);
     thread.close(fd);
   });
 });

@@ -31,8 +31,8 @@ const EP_MAX_EVENTS = Math.floor(0x7fff_ffff / 12);
 const EVENTS_AT_ONCE = 256;
 
 /**
- * The calls of this JavaScript thread. A call that may sleep does not hold the event loop up: poll(2) and its like wait in
- * the event loop, a read or write of a blocking descriptor in a thread of its own.
+ * The calls of this JavaScript thread. A call that may sleep does not hold the event loop up: poll(2) and its like and reads
+ * wait in the event loop; a write, and a read of a file that cannot be polled, in a thread of its own.
  *
  * An argument of a type that no C program can pass fails with the error of the nearest wrong value.
  */

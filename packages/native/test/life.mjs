@@ -62,6 +62,19 @@ const stages = {
     const fd = native.eventfd(0, 0);
     native.interrupt(native.read(fd, map(1), 8, nobody));
   },
+  writing() {
+    const fd = native.eventfd(1, 0);
+    const address = map(1);
+    native.bytes(address, 8).fill(0xff)[0] = 0xfe;
+    for (let each = 0; each < 8; each++) native.write(fd, address, 8, nobody);
+    native.close(fd);
+  },
+  'interrupted writing'() {
+    const fd = native.eventfd(1, 0);
+    const address = map(1);
+    native.bytes(address, 8).fill(0xff)[0] = 0xfe;
+    native.interrupt(native.write(fd, address, 8, nobody));
+  },
   'reading in this thread'() {
     const fd = native.eventfd(0, 0);
     const address = map(1);
