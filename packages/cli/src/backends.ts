@@ -4,7 +4,8 @@ import { EduDevice, Machine, type TraceEvent } from '@usrdrv/emu';
 import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
 
 /** What `--backend` takes. */
-export const BACKENDS = ['emu', 'usrdrv'] as const;
+export const BACKENDS = ['emu', 'usrdrv', 'uio'] as const;
+type LinuxBackendName = Exclude<(typeof BACKENDS)[number], 'emu'>;
 /** What `--kernel` takes. */
 export const KERNELS: readonly KernelProfile[] = ['usrdrv-6.1', 'chubb-2.6.11'];
 
@@ -39,7 +40,7 @@ export interface Host extends Disposable {
 
 /** Starts or opens what `--backend` and `--kernel` name. */
 export function openHost({ backend, kernel }: HostOptions): Host | Promise<Host> {
-  return backend === 'emu' ? emulatedHost(kernel) : linuxHost();
+  return backend === 'emu' ? emulatedHost(kernel) : linuxHost(backend);
 }
 
 function emulatedHost(kernel: KernelProfile): Host {
@@ -68,16 +69,16 @@ function emulatedHost(kernel: KernelProfile): Host {
   };
 }
 
-async function linuxHost(): Promise<Host> {
-  const { kernelInterface, LinuxKernel, usrdrvBackend } = await native(import('@usrdrv/native'));
-  const backend = usrdrvBackend();
+async function linuxHost(name: LinuxBackendName): Promise<Host> {
+  const { kernelInterface, LinuxKernel, openBackend } = await native(import('@usrdrv/native'));
+  const backend = openBackend({ only: [name] });
   const kernel = new LinuxKernel();
   const version = new TextDecoder().decode(kernel.files.readFileSync('/proc/sys/kernel/osrelease')).trim();
-  const by = kernelInterface() === 'module' ? 'the module' : 'system calls';
+  const usrdrv = kernelInterface() === 'module' ? 'the module' : 'system calls';
   return {
     backend,
     files: kernel.files,
-    description: `on Linux ${version} by ${by}`,
+    description: `on Linux ${version} by ${name === 'usrdrv' ? usrdrv : name}`,
     [Symbol.dispose]() {
       backend.close();
       kernel[Symbol.dispose]();
@@ -93,8 +94,8 @@ export async function conformanceRows(
   if (backend === 'emu') {
     return runConformance({ setup: (machine) => emulatedTarget(kernel, machine), teardown: endTarget, ...o });
   }
-  const { endLinuxTarget, linuxTarget, OTHER_MACHINES } = await native(import('@usrdrv/native/bench'));
-  return runConformance({ setup: linuxTarget, teardown: endLinuxTarget, machines: OTHER_MACHINES, ...o });
+  const { linuxBed } = await native(import('@usrdrv/native/bench'));
+  return runConformance({ ...linuxBed(backend), ...o });
 }
 
 /** A part of @usrdrv/native, which need not be installed. */

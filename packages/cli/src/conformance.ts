@@ -34,7 +34,8 @@ export async function conformance(o: ConformanceOptions): Promise<number> {
 function jsonRow({ id, about, passed, failed, skipped, cases }: Row) {
   const reasons = (outcome: string) =>
     cases.filter((c) => c.outcome === outcome).map(({ title, reason }) => ({ case: title, reason }));
-  return { id, about, passed, failed, skipped, failures: reasons('failed'), skips: reasons('skipped') };
+  const failures = reasons('failed');
+  return { id, about, passed, failed, skipped, failures, skips: reasons('skipped'), cases };
 }
 
 function table(rows: readonly Row[], style: Style): string {

@@ -108,7 +108,8 @@ describe.concurrent('usrdrv', { timeout: 60_000 }, () => {
     [['irq', '500'], 'ENOENT', '/proc/irq/500/irq'],
     [['bind', 'fffe:ff:1f.7'], 'ENOENT', 'fffe:ff:1f.7'],
     [['unbind', 'fffe:ff:1f.7', '--json'], 'ENOENT', 'fffe:ff:1f.7'],
-    [['lspci', '--backend', 'usrdrv'], 'ENOSYS', '/proc/irq/N/irq'],
+    [['lspci', '--backend', 'usrdrv'], 'ENODEV', '/proc/irq/N/irq'],
+    [['demo', 'edu', '--backend', 'uio'], 'ENODEV', 'usrdrv bind ADDRESS --to uio_pci_generic'],
   ])('%j fails with one line that says what was wrong, and exits 1', async (args, code, what) => {
     const ended = await usrdrv(args);
     expect(ended.code).toBe(1);

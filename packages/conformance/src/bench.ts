@@ -203,8 +203,8 @@ export function supportsOf(target: Target, machines: Partial<Record<MachineAbili
   for (const ability of ['threads', 'fork', 'signals', 'credentials', 'msi', 'iommu'] as const) {
     if (!kernel.supports[ability]) missing[ability] ??= `the kernel ${kernel.profile} is without ${ability} here`;
   }
-  if (!backend.supports.msi) missing.msi ??= `${backend.name} has no MSI`;
-  if (!backend.supports.dma) missing.dma = `${backend.name} has no DMA`;
+  if (!backend.supports.msi) missing.msi ??= backend.supports.reasons?.msi ?? `${backend.name} has no MSI`;
+  if (!backend.supports.dma) missing.dma = backend.supports.reasons?.dma ?? `${backend.name} has no DMA`;
   if (target.standsOnUsrPci === false) missing['usr-pci'] = `${backend.name} does without the usr_pci calls`;
   if (!backend.supports.consistentLargerThanPage) {
     missing['consistent-larger-than-page'] = `${backend.name} gives consistent memory by the page`;

@@ -10,4 +10,5 @@ export {
   surveyBackends,
 } from './open-backend.ts';
 export type { Shortfall } from './shortfall.ts';
+export { uioBackend } from './uio-backend.ts';
 export { usrdrvBackend } from './usrdrv-backend.ts';

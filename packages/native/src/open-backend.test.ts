@@ -28,10 +28,11 @@ function machine(): void {
   file(`/sys/bus/pci/devices/${EDU}/driver_override`, '(null)\n');
 }
 
-function usrdrv(device?: string) {
-  return surveyBackends({ root, ...(device === undefined ? {} : { device }) }).find(
-    ({ backend }) => backend === 'usrdrv',
-  );
+const usrdrv = (device?: string) => surveyed('usrdrv', device);
+const uio = (device?: string) => surveyed('uio', device);
+
+function surveyed(name: string, device: string | undefined) {
+  return surveyBackends({ root, ...(device === undefined ? {} : { device }) }).find(({ backend }) => backend === name);
 }
 
 describe('what the usrdrv backend lacks', () => {
@@ -72,6 +73,43 @@ describe('what the usrdrv backend lacks', () => {
     expect(usrdrv(EDU)?.shortfall?.reason).toBe(`a program has ${EDU} open`);
   });
 });
+
+describe('what the uio backend lacks', () => {
+  test('nothing, where a function has a node', () => {
+    machine();
+    node();
+    expect(uio()).toEqual({ backend: 'uio' });
+    expect(uio(EDU)).toEqual({ backend: 'uio' });
+  });
+
+  test('a node, and who has the function instead', () => {
+    machine();
+    const remedy = (address: string) => `usrdrv bind ${address} --to uio_pci_generic`;
+    expect(uio()?.shortfall).toEqual({ reason: 'no function has a UIO node', remedy: remedy('ADDRESS') });
+    expect(uio(EDU)?.shortfall).toEqual({ reason: `${EDU} has no UIO node: no driver has it`, remedy: remedy(EDU) });
+    symlinkSync('../../../../bus/pci/drivers/e1000', join(root, `/sys/bus/pci/devices/${EDU}/driver`));
+    expect(uio(EDU)?.shortfall?.reason).toBe(`${EDU} has no UIO node: it is bound to e1000`);
+  });
+
+  test('the node in /dev, and configuration space', () => {
+    machine();
+    node();
+    rmSync(join(root, 'dev/uio0'));
+    expect(uio()?.shortfall?.reason).toBe('/dev/uio0 cannot be opened: ENOENT');
+    expect(uio(EDU)?.shortfall?.remedy).toContain('mount -t devtmpfs');
+    file('/dev/uio0');
+    rmSync(join(root, `/sys/bus/pci/devices/${EDU}/config`));
+    expect(uio(EDU)?.shortfall?.reason).toBe(`/sys/bus/pci/devices/${EDU}/config cannot be opened: ENOENT`);
+  });
+});
+
+/** What uio_pci_generic makes of the function. */
+function node(): void {
+  file(`/sys/bus/pci/devices/${EDU}/uio/uio0/name`, 'uio_pci_generic\n');
+  file('/sys/class/uio/uio0/name', 'uio_pci_generic\n');
+  file(`/sys/bus/pci/devices/${EDU}/config`);
+  file('/dev/uio0');
+}
 
 test('a device that is not there is ENOENT, and what is no address is called wrongly', () => {
   machine();

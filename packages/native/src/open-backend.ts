@@ -1,9 +1,15 @@
 import { type Backend, type PciAddress, SystemError } from '@usrdrv/core';
-import { placeOf, type Shortfall, usrdrvShortfall } from './shortfall.ts';
+import { placeOf, type Shortfall } from './shortfall.ts';
+import { uioBackend } from './uio-backend.ts';
+import { uioShortfall } from './uio-shortfall.ts';
 import { usrdrvBackend } from './usrdrv-backend.ts';
+import { usrdrvShortfall } from './usrdrv-shortfall.ts';
 
 /** The backends of real Linux, the first choice first. */
-const BACKENDS = [{ name: 'usrdrv', shortfall: usrdrvShortfall, open: usrdrvBackend }] as const;
+const BACKENDS = [
+  { name: 'usrdrv', shortfall: usrdrvShortfall, open: usrdrvBackend },
+  { name: 'uio', shortfall: uioShortfall, open: uioBackend },
+] as const;
 
 export type NativeBackendName = (typeof BACKENDS)[number]['name'];
 

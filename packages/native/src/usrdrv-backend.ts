@@ -1,4 +1,5 @@
 import { type Backend, SystemError, userModeBackend } from '@usrdrv/core';
+import { backendWithKernel } from './backend-with-kernel.ts';
 import { CONTROL_DEVICE, kernelInterface } from './kernel-interface.ts';
 import { LinuxKernel } from './linux-kernel.ts';
 
@@ -15,19 +16,5 @@ export function usrdrvBackend(): Backend {
     throw new SystemError('ENOSYS', 'usr_pci_open', { detail });
   }
   const kernel = new LinuxKernel(via);
-  const backend = userModeBackend(kernel);
-  const close = () => {
-    backend.close();
-    kernel[Symbol.dispose]();
-  };
-  return {
-    name: 'usrdrv',
-    supports: backend.supports,
-    pci: backend.pci,
-    clock: backend.clock,
-    openIrq: (line) => backend.openIrq(line),
-    mapPhysical: (address, length) => backend.mapPhysical(address, length),
-    close,
-    [Symbol.dispose]: close,
-  };
+  return backendWithKernel('usrdrv', userModeBackend(kernel), kernel);
 }

@@ -3,7 +3,9 @@ import { SystemError } from '../errors.ts';
 import { closed } from '../open-resources.ts';
 import { checkSize } from '../user-mode-backend/dma-memory.ts';
 
-const WHY = 'UIO gives no bus addresses: bind the function to vfio-pci, or let the usrdrv backend have it';
+/** For {@link Supports.reasons}. The usr_pci calls do not help: a function that a driver has is EBUSY for them (U1). */
+export const NO_DMA = 'UIO gives no bus addresses, and a function that has a UIO node is EBUSY for usr_pci_open';
+const REMEDY = 'bind the function to vfio-pci, or let the usrdrv backend have it';
 
 /** The mapper of a device on a backend without DMA ({@link Supports.dma}). */
 export class NoDma implements DmaMapper {
@@ -33,6 +35,6 @@ export class NoDma implements DmaMapper {
   #refuse(size: number): never {
     checkSize(size);
     if (this.#closed) throw closed('dma', this.#path);
-    throw new SystemError('ENOSYS', 'dma', { path: this.#path, detail: WHY });
+    throw new SystemError('ENOSYS', 'dma', { path: this.#path, detail: `${NO_DMA}: ${REMEDY}` });
   }
 }

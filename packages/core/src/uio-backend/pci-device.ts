@@ -18,6 +18,8 @@ import { NoDma } from './no-dma.ts';
 import { openNode, UioIrqFile } from './uio-irq-file.ts';
 import { findUioNode, type UioNode } from './uio-node.ts';
 
+/** For {@link Supports.reasons}. */
+export const NO_MSI = 'UIO has no MSI';
 /** A length that no node takes (N1, S5). */
 const NO_EVENT = 3;
 
@@ -74,7 +76,7 @@ export class UioPciDevice implements PciDevice {
   irq(vector?: number): IrqSource {
     checkVector(vector);
     if (this.#closed) throw closed('irq', `${this.address}`);
-    if (vector !== undefined) throw this.#error('ENOSYS', 'UIO has no MSI');
+    if (vector !== undefined) throw this.#error('ENOSYS', NO_MSI);
     if (this.#irqs.size > 0) throw this.#error('EBUSY', 'opened already');
     const line = intxLine(this.#kernel.files, this.address, this.config);
     const fd = checkResult(this.#kernel.process.thread.dup(this.#fd), 'dup', this.#node.events);

@@ -7,7 +7,8 @@ import { FileIrqSource } from '../user-mode-backend/irq-source.ts';
 import { readNumber, scanSysfs, sysfsPath } from '../user-mode-backend/sysfs.ts';
 import { KernelBackend } from '../user-mode-backend/user-mode-backend.ts';
 import type { FileView, UserModeKernel } from '../user-mode-kernel.ts';
-import { UioPciDevice } from './pci-device.ts';
+import { NO_DMA } from './no-dma.ts';
+import { NO_MSI, UioPciDevice } from './pci-device.ts';
 import { UioIrqFile } from './uio-irq-file.ts';
 import { nodeOf, type UioNode } from './uio-node.ts';
 
@@ -33,6 +34,7 @@ export function uioBackend(kernel: UserModeKernel): Backend {
       consistentLargerThanPage: false,
       iommu: kernel.supports.iommu,
       mapPhysical: true,
+      reasons: { msi: NO_MSI, dma: NO_DMA },
     },
 
     // The node itself would not see to it that a function is opened once.

@@ -27,10 +27,6 @@ export function openNode(thread: UserThread, { events }: UioNode): number {
   return checkResult(thread.open(events, O_RDWR | O_NONBLOCK | O_CLOEXEC), 'open', events);
 }
 
-/** Where bit 10 of the command register is, byte-wise. */
-const COMMAND_HIGH = PCI_COMMAND + 1;
-const INTX_DISABLE_HIGH = PCI_COMMAND_INTX_DISABLE >> 8;
-
 /**
  * The interrupts of a UIO node, or of an IIO one. The node never unmasks by itself (N3): before a wait it is told to by
  * irqcontrol, and where its driver has none bit 10 of the command register is cleared in configuration space (N8).
@@ -177,9 +173,11 @@ export class UioIrqFile implements InterruptFile {
       this.#control();
       return;
     }
-    const high = this.#config.read8(COMMAND_HIGH);
-    // Nobody else changes the register of a masked function, so nothing is lost between the two.
-    if ((high & INTX_DISABLE_HIGH) !== 0) this.#config.write8(COMMAND_HIGH, high & ~INTX_DISABLE_HIGH);
+    const command = this.#config.read16(PCI_COMMAND);
+    if ((command & PCI_COMMAND_INTX_DISABLE) === 0) return;
+    // Nobody else changes the register of a masked function, so nothing is lost between the two. The whole register: QEMU 7.2
+    // does not see that bit 10 changed where only the upper byte is written, and its line is stuck from the next mask on.
+    this.#config.write16(PCI_COMMAND, command & ~PCI_COMMAND_INTX_DISABLE);
   }
 
   /** N4: writes a 1. Whether the driver knows what to do with it. */

@@ -20,6 +20,7 @@ import {
   virtualAddress,
 } from '@usrdrv/core';
 import type { LinuxKernel } from '../linux-kernel.ts';
+import { bindTo } from './kernel-driver.ts';
 
 /** QEMU, docs/specs/edu.rst */
 const FACTORIAL_STATUS = 0x20;
@@ -41,16 +42,20 @@ export class EduSeat {
   readonly bar0: PhysicalAddress;
   readonly #registers: MmioRegion;
 
-  /** Leaves the device quiet, and its line with nothing to report. */
+  /**
+   * Leaves the device quiet, and its line with nothing to report.
+   * @param driver of the kernel, which gets the device; left out: none does
+   */
   constructor(
     private readonly kernel: LinuxKernel,
     address: PciAddress,
+    driver?: string,
   ) {
     const { thread } = kernel.process;
     this.address = address;
     // The kernel routes the line when somebody enables the device for the first time.
-    const { domain, bus, slot, function: fn } = address;
-    thread.close(checkResult(thread.usrPciOpen(bus, slot, fn, 0n, domain), 'usr_pci_open'));
+    if (driver === undefined) enableOnce(kernel, address);
+    else bindTo(driver, address);
     this.irq = Number(sysfs(address, 'irq'));
     this.bar0 = physicalAddress(BigInt(sysfs(address, 'resource').split(' ')[0] ?? ''));
     const mem = checkResult(thread.open('/dev/mem', O_RDWR), 'open', '/dev/mem');
@@ -58,7 +63,7 @@ export class EduSeat {
     thread.close(mem);
     this.#registers.write32(FACTORIAL_STATUS, 0);
     this.#registers.write32(ACKNOWLEDGE, EVERY_BIT);
-    this.#forgetFalse();
+    if (driver === undefined) this.#forgetFalse();
   }
 
   async raise(bits: number): Promise<void> {
@@ -98,6 +103,10 @@ export class EduSeat {
     if (typeof page === 'number') throw SystemError.fromResult(page, 'mmap');
     return page;
   }
+}
+
+function enableOnce({ process: { thread } }: LinuxKernel, { domain, bus, slot, function: fn }: PciAddress): void {
+  thread.close(checkResult(thread.usrPciOpen(bus, slot, fn, 0n, domain), 'usr_pci_open'));
 }
 
 /** Sleeps with the thread. */

@@ -1,14 +1,15 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Backend, type Interruptible, PciAddress, userModeBackend, virtualAddress } from '@usrdrv/core';
+import { type Backend, type Interruptible, PciAddress, virtualAddress } from '@usrdrv/core';
 import { LinuxKernel } from '../linux-kernel.ts';
 import type { LinuxThread } from '../linux-thread.ts';
 import { accounting } from './accounting.ts';
 import { EduSeat, SETTLE_MS, sysfs } from './edu.ts';
 import { Faults, noFaults } from './faults.ts';
+import { bindTo, noDriver, unbindFrom } from './kernel-driver.ts';
 import { KernelLog } from './kernel-log.ts';
 import { eject, noEject } from './slots.ts';
-import { bindStub, noStub, unbindStub } from './stub-driver.ts';
+import { THROUGH, type Through, type ThroughName } from './through.ts';
 
 /** More descriptors than a case opens. */
 const MAX_FD = 256;
@@ -31,31 +32,53 @@ export interface LinuxTarget {
   readonly kernel: LinuxKernel;
   readonly backend: Backend;
   readonly bench: LinuxBench;
+  readonly standsOnUsrPci: boolean;
   /** Ends the calls that a case has left asleep. */
   readonly abort: AbortController;
 }
 
 /** The machines that this one is not, with the reason. */
-export const OTHER_MACHINES = {
+const OTHER_MACHINES = {
   '8259': 'this machine has an I/O APIC',
   'no-iommu': 'this machine has an IOMMU',
 } as const;
+/** A driver of the kernel that takes any function whose line can be shared. */
+const STUB = 'uio_pci_generic';
+
+/** What `@usrdrv/conformance` runs the suite on: see its Bed. */
+export interface LinuxBed {
+  setup(o: LinuxTargetOptions): Promise<LinuxTarget>;
+  teardown(target: LinuxTarget): Promise<void>;
+  readonly machines: typeof OTHER_MACHINES;
+  /** Left out: system calls too. */
+  readonly level?: 'driver';
+}
 
 /**
- * This machine, with two edu devices that nobody else uses. It takes root; a machine whose kernel may die.
- * @throws SystemError ENODEV there are no two edu devices
+ * This machine, with two edu devices that nobody else uses, driven by one of its backends. It takes root; a machine whose
+ * kernel may die. `setup` throws where there are no two edu devices, or no driver that the backend has them with.
  */
-export async function linuxTarget({ comm }: LinuxTargetOptions = {}): Promise<LinuxTarget> {
+export function linuxBed(name: ThroughName): LinuxBed {
+  const through: Through = THROUGH[name];
+  return {
+    setup: (o) => linuxTarget(through, o),
+    teardown: endLinuxTarget,
+    machines: OTHER_MACHINES,
+    ...(through.standsOnUsrPci ? {} : { level: 'driver' }),
+  };
+}
+
+async function linuxTarget(through: Through, { comm }: LinuxTargetOptions): Promise<LinuxTarget> {
   if (comm !== undefined) writeFileSync(COMM, comm);
   const kernel = new LinuxKernel();
   const abort = new AbortController();
   interruptible(kernel.process.thread, abort.signal);
-  const bench = new LinuxBench(kernel, await twoEdus(kernel));
-  return { kernel, backend: userModeBackend(kernel), bench, abort };
+  const bench = new LinuxBench(kernel, await twoEdus(kernel), through.driver);
+  return { kernel, backend: through.open(kernel), bench, standsOnUsrPci: through.standsOnUsrPci, abort };
 }
 
 /** Takes back what a case has left, so that the next finds the machine as this one did. */
-export async function endLinuxTarget({ kernel, backend, bench, abort }: LinuxTarget): Promise<void> {
+async function endLinuxTarget({ kernel, backend, bench, abort }: LinuxTarget): Promise<void> {
   backend.close();
   abort.abort();
   bench.end();
@@ -88,10 +111,13 @@ export class LinuxBench {
   readonly accounting = accounting;
   readonly faults?: Faults;
   readonly #log = new KernelLog();
+  readonly #driver: string;
 
-  constructor(kernel: LinuxKernel, [first, second]: readonly [PciAddress, PciAddress]) {
-    this.edu = new EduSeat(kernel, first);
-    this.secondEdu = new EduSeat(kernel, second);
+  /** @param driver the driver of the kernel that gets the devices; none where it is left out */
+  constructor(kernel: LinuxKernel, [first, second]: readonly [PciAddress, PciAddress], driver?: string) {
+    this.#driver = driver ?? STUB;
+    this.edu = new EduSeat(kernel, first, driver);
+    this.secondEdu = new EduSeat(kernel, second, driver);
     if (noFaults() === undefined) this.faults = new Faults();
     this.missing = reasons({
       lines: 'not observable from user space: every line belongs to a device',
@@ -105,7 +131,7 @@ export class LinuxBench {
       unplug: noEject(first),
       'master-abort': 'QEMU answers with zeros where no device does',
       'read-protection': 'QEMU’s IOMMU lets a device read what is mapped for writing only',
-      'bind-driver': noStub(),
+      'bind-driver': noDriver(STUB),
       fork: 'JavaScript does not survive fork(2)',
       signals: 'the signals of a process belong to Node',
       threads: 'a thread that runs JavaScript is a worker, with descriptors of its own',
@@ -128,14 +154,14 @@ export class LinuxBench {
   }
 
   bindDriver(address: PciAddress): void {
-    bindStub(address);
+    bindTo(this.#driver, address);
   }
 
   end(): void {
     for (const edu of [this.edu, this.secondEdu]) {
       if (!existsSync(`/sys/bus/pci/devices/${edu.address}`)) continue;
       edu.silence();
-      unbindStub(edu.address);
+      unbindFrom(this.#driver, edu.address);
     }
     this.faults?.close();
     this.#log.close();

@@ -1,18 +1,7 @@
-/** What `usrdrv conformance --json` prints for a rule. */
-export interface RuleRow {
-  readonly id: string;
-  readonly about: string;
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-  readonly failures: readonly CaseReason[];
-  readonly skips: readonly CaseReason[];
-}
+import type { Row } from '@usrdrv/conformance';
 
-interface CaseReason {
-  readonly case: string;
-  readonly reason: string;
-}
+/** What `usrdrv conformance --json` prints for a rule, and runConformance returns. */
+export type RuleRow = Pick<Row, 'about' | 'passed' | 'failed' | 'skipped' | 'cases'> & { readonly id: string };
 
 /** The results of one kernel. */
 export interface Column {
@@ -59,16 +48,19 @@ function rulesOf(name: string): string[] {
 }
 
 function failures({ name, rows }: Column): string[] {
-  return rows.flatMap(({ id, failures }) =>
-    failures.map(({ case: title, reason }) => `FAILED on ${name}: ${id} ${title}\n  ${reason}`),
+  return rows.flatMap(({ id, cases }) =>
+    cases
+      .filter(({ outcome }) => outcome === 'failed')
+      .map(({ title, reason }) => `FAILED on ${name}: ${id} ${title}\n  ${reason}`),
   );
 }
 
 function skips(columns: readonly Column[]): string[] {
   const reasons = new Map<string, Map<string, string[]>>();
   for (const { name, rows } of columns) {
-    for (const { id, skips } of rows) {
-      for (const { case: title, reason } of skips) {
+    for (const { id, cases: all } of rows) {
+      for (const { title, outcome, reason = '' } of all) {
+        if (outcome !== 'skipped') continue;
         const cases = reasons.get(reason) ?? new Map<string, string[]>();
         reasons.set(reason, cases);
         const where = `${id} ${title}`;
