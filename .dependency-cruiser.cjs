@@ -74,7 +74,7 @@ module.exports = {
       severity: 'error',
       comment: 'native and emu both implement core; neither knows the other.',
       from: { path: '^packages/native/src/', pathNot: tests },
-      to: { path: '^packages/(?!native/|core/src/index[.]ts$)' },
+      to: { path: '^packages/(?!native/|core/src/(?:index|backend-parts)[.]ts$)' },
     },
     {
       name: 'portable-without-node',

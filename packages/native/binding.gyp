@@ -20,6 +20,7 @@
         "addon/sleeping_calls.cc",
         "addon/usr_pci.cc",
         "addon/values.cc",
+        "addon/vfio.cc",
         "addon/waiting.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

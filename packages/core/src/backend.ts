@@ -9,6 +9,8 @@ export interface Supports {
   readonly msi: boolean;
   /** The line is masked from the moment it fires until the next wait, by the kernel, before user space runs. */
   readonly masksUntilNextWait: boolean;
+  /** The same of MSI and MSI-X vectors: messages collapse until the next wait. Where not, a read counts each. */
+  readonly masksVectors: boolean;
   /** A device can share its INTx line with others. */
   readonly sharedInterrupts: boolean;
   /** Bus addresses for user memory: DMA. */

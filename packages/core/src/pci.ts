@@ -14,7 +14,7 @@ export interface PciFunction {
 }
 
 /** The PCI buses of a machine. */
-export interface PciBus {
+export interface PciBus<D extends PciDevice = PciDevice> {
   /**
    * Every function that the kernel shows, by ascending address.
    * @throws SystemError EBADF the backend is closed; EACCES
@@ -28,7 +28,7 @@ export interface PciBus {
    * @throws SystemError ENOENT no such function; EBUSY claimed already; EIO the mask cannot be met; EPERM; ENOMEM; EMFILE;
    *   ENFILE; EBADF the backend is closed
    */
-  open(address: PciAddress | string, o: { readonly dmaMask: bigint }): PciDevice;
+  open(address: PciAddress | string, o: { readonly dmaMask: bigint }): D;
 }
 
 /**

@@ -18,6 +18,7 @@ Napi::Object Init(Napi::Env env, Napi::Object object) {
   DefineReadWriteCalls(&exports);
   DefineRealtimeCalls(&exports);
   DefineUsrPciCalls(&exports);
+  DefineVfioCalls(&exports);
   DefineWaitingCalls(&exports);
   return object;
 }

@@ -38,6 +38,7 @@ void DefineMmioCalls(Exports* exports);
 void DefineReadWriteCalls(Exports* exports);
 void DefineRealtimeCalls(Exports* exports);
 void DefineUsrPciCalls(Exports* exports);
+void DefineVfioCalls(Exports* exports);
 void DefineWaitingCalls(Exports* exports);
 
 }  // namespace usrdrv

@@ -21,13 +21,6 @@ namespace {
 /** Where an integer cannot be taken for an address: the lowest pages belong to nobody (vm.mmap_min_addr). */
 constexpr int64_t kNoAddress = 65536;
 
-/** A descriptor that was opened here, or -1. */
-int FdOf(const Napi::CallbackInfo& info, size_t argument) {
-  auto* instance = static_cast<Instance*>(info.Data());
-  int fd;
-  return ToInt(info.Env(), info[argument], &fd) && instance->HasFd(fd) ? fd : -1;
-}
-
 template <typename Call>
 int64_t Retry(Call call) {
   int64_t returned;
@@ -51,7 +44,7 @@ Napi::Value Open(const Napi::CallbackInfo& info) {
 
 Napi::Value Close(const Napi::CallbackInfo& info) {
   auto* instance = static_cast<Instance*>(info.Data());
-  int fd = FdOf(info, 0);
+  int fd = OwnFd(info, 0);
   if (fd < 0) return Result(info.Env(), -EBADF);
   instance->poller.OnClose(fd);
   instance->RemoveFd(fd);
@@ -62,14 +55,14 @@ Napi::Value Close(const Napi::CallbackInfo& info) {
 
 Napi::Value Dup(const Napi::CallbackInfo& info) {
   auto* instance = static_cast<Instance*>(info.Data());
-  int fd = FdOf(info, 0);
+  int fd = OwnFd(info, 0);
   if (fd < 0) return Result(info.Env(), -EBADF);
   return Result(info.Env(), instance->AddFd(ResultOf(fcntl(fd, F_DUPFD_CLOEXEC, 0))));
 }
 
 /** fcntl(fd, cmd, arg): of the commands those whose argument is no pointer. */
 Napi::Value Fcntl(const Napi::CallbackInfo& info) {
-  int fd = FdOf(info, 0);
+  int fd = OwnFd(info, 0);
   int cmd;
   int arg = 0;
   if (fd < 0) return Result(info.Env(), -EBADF);
@@ -80,7 +73,7 @@ Napi::Value Fcntl(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Lseek(const Napi::CallbackInfo& info) {
-  int fd = FdOf(info, 0);
+  int fd = OwnFd(info, 0);
   int64_t offset;
   int whence;
   if (fd < 0) return Result(info.Env(), -EBADF);
@@ -95,7 +88,7 @@ Napi::Value Lseek(const Napi::CallbackInfo& info) {
  * and copied back. What the request makes of addresses within those bytes is between the caller and the kernel.
  */
 Napi::Value Ioctl(const Napi::CallbackInfo& info) {
-  int fd = FdOf(info, 0);
+  int fd = OwnFd(info, 0);
   int64_t request;
   int64_t integer = 0;
   if (fd < 0) return Result(info.Env(), -EBADF);
@@ -141,9 +134,9 @@ Napi::Value EpollCreate1(const Napi::CallbackInfo& info) {
 
 /** epollCtl(epfd, op, fd, events, data): `data`, a number, comes back as it is. */
 Napi::Value EpollCtl(const Napi::CallbackInfo& info) {
-  int epfd = FdOf(info, 0);
+  int epfd = OwnFd(info, 0);
   int op;
-  int fd = FdOf(info, 2);
+  int fd = OwnFd(info, 2);
   int64_t events;
   double data;
   if (epfd < 0 || fd < 0) return Result(info.Env(), -EBADF);

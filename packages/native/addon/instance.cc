@@ -39,6 +39,12 @@ void Instance::Finish(Napi::FunctionReference done, int64_t result) {
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }
 
+int OwnFd(const Napi::CallbackInfo& info, size_t argument) {
+  auto* instance = static_cast<Instance*>(info.Data());
+  int fd;
+  return ToInt(info.Env(), info[argument], &fd) && instance->HasFd(fd) ? fd : -1;
+}
+
 /** The thread ends. Its handles close first; each that has is told off in OnClosed. */
 void Instance::CleanUp(napi_async_cleanup_hook_handle, void* data) {
   auto* self = static_cast<Instance*>(data);

@@ -55,4 +55,7 @@ class Instance {
   int closing_ = 0;
 };
 
+/** The descriptor in an argument where it was opened in this thread, or -1. */
+int OwnFd(const Napi::CallbackInfo& info, size_t argument);
+
 }  // namespace usrdrv

@@ -43,13 +43,13 @@ int64_t Poller::Start() {
 }
 
 int64_t Poller::Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look,
-                     Napi::FunctionReference done) {
+                     Napi::FunctionReference done, bool keeps_alive) {
   int64_t started = Start();
   if (started < 0) return started;
   uint64_t deadline = timeout_ns < 0 ? kNever : uv_hrtime() + static_cast<uint64_t>(timeout_ns);
   auto [at, inserted] =
-      waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done)});
-  uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+      waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done), keeps_alive});
+  if (keeps_alive && keeping_++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
   if (std::optional<int64_t> failed = WatchAgain(at->second)) {
     Remove(at);
     return *failed;
@@ -101,7 +101,7 @@ Poller::Waiter Poller::Remove(Waiters::iterator at) {
   waiters_.erase(at);
   Unwatch(waiter);
   for (int fd : waiter.held) close(fd);
-  if (waiters_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  if (waiter.keeps_alive && --keeping_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
   return waiter;
 }
 

@@ -30,9 +30,11 @@ class Poller {
   /**
    * Waits until one of the descriptors is ready for its events and `look` finds something, or the time is up: 0 then.
    * @param timeout_ns below 0: for ever
+   * @param keeps_alive whether the thread goes on for the sake of this wait
    * @return 0 or -errno, in which case `done` is never called: -EPERM for a file that cannot be polled
    */
-  int64_t Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look, Napi::FunctionReference done);
+  int64_t Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look, Napi::FunctionReference done,
+               bool keeps_alive = true);
   /** Ends a wait without a word to `done`. False where there is none of that name. */
   bool Interrupt(uint64_t call);
   /** Somebody closes the descriptor: who waits for it holds on to the file, as a sleeping poll(2) does (P8). */
@@ -50,6 +52,7 @@ class Poller {
     uint64_t deadline;
     Look look;
     Napi::FunctionReference done;
+    bool keeps_alive;
   };
   using Waiters = std::map<uint64_t, Waiter>;
 
@@ -71,6 +74,8 @@ class Poller {
   uv_poll_t poll_;
   uv_timer_t timer_;
   Waiters waiters_;
+  /** Those that keep the thread alive. */
+  size_t keeping_ = 0;
   /** The descriptors whose entry in the set is live, and for which events. */
   std::unordered_map<int, uint32_t> armed_;
   int handles_ = 0;

@@ -59,7 +59,10 @@ void StoreRevents(const std::vector<pollfd>& fds, const Napi::Value& array) {
   }
 }
 
-/** poll(entries: Int32Array, timeoutMs, done): `revents` are filled in. */
+/**
+ * poll(entries: Int32Array, timeoutMs, done, aside): `revents` are filled in. With `aside` true the wait does not keep the
+ * thread alive.
+ */
 Napi::Value Poll(const Napi::CallbackInfo& info) {
   auto* instance = static_cast<Instance*>(info.Data());
   Napi::Env env = info.Env();
@@ -93,7 +96,8 @@ Napi::Value Poll(const Napi::CallbackInfo& info) {
   };
   uint64_t call = instance->NextCall();
   auto done = Napi::Persistent(info[2].As<Napi::Function>());
-  return Started(env, call, instance->poller.Wait(call, std::move(fds), timeout, look, std::move(done)));
+  bool keeps_alive = !info[3].IsBoolean() || !info[3].As<Napi::Boolean>().Value();
+  return Started(env, call, instance->poller.Wait(call, std::move(fds), timeout, look, std::move(done), keeps_alive));
 }
 
 /** An event of epoll_wait(2) is two elements: events, data. */

@@ -29,8 +29,8 @@ export interface Addon {
   write(fd: number, address: bigint, count: number, done: Done): MaySleep;
   /** Sleeps with the thread. EINTR now and then, where the watchdog is on. */
   readSync(fd: number, address: bigint, count: number): Result;
-  /** Three elements an entry: fd, events, revents. */
-  poll(entries: Int32Array, timeoutMs: number, done: Done): MaySleep;
+  /** Three elements an entry: fd, events, revents. A wait `aside` does not keep the thread alive. */
+  poll(entries: Int32Array, timeoutMs: number, done: Done, aside?: boolean): MaySleep;
   /** Two elements an event: events, data. At most 256 events a call. */
   epollWait(epfd: number, events: Float64Array, timeoutMs: number, done: Done): MaySleep;
   /** Whether the call has ended with EINTR by that; where not, its function has been called or will be. */
@@ -60,6 +60,36 @@ export interface Addon {
   usrPciMmap(via: number, fd: number, mapping: bigint): Result;
   usrPciMunmap(via: number, fd: number, mapping: bigint): Result;
   usrPciIrqVectors(via: number, fd: number, min: number, max: number, irqs: bigint): Result;
+
+  /** The requests of VFIO (linux/vfio.h). What a request fills in comes as the bytes of its structure. */
+  vfioGetApiVersion(container: number): Result;
+  vfioCheckExtension(container: number, extension: number): Result;
+  vfioSetIommu(container: number, type: number): Result;
+  vfioGetIommuInfo(container: number): Uint8Array | Result;
+  /** Memory that was mapped here; anything else is -EFAULT. */
+  vfioMapDma(container: number, flags: number, vaddr: bigint, iova: bigint, size: bigint): Result;
+  /** The bytes that were unmapped, a bigint. */
+  vfioUnmapDma(container: number, flags: number, iova: bigint, size: bigint): bigint | Result;
+  /** Its flags. */
+  vfioGetGroupStatus(group: number): Result;
+  vfioSetContainer(group: number, container: number): Result;
+  vfioGetDeviceFd(group: number, name: string): Result;
+  vfioGetDeviceInfo(device: number): Uint8Array | Result;
+  vfioGetRegionInfo(device: number, index: number): Uint8Array | Result;
+  vfioGetIrqInfo(device: number, index: number): Uint8Array | Result;
+  /** Eventfds, -1 for none, where the flags say that there are any. */
+  vfioSetIrqs(
+    device: number,
+    flags: number,
+    index: number,
+    start: number,
+    count: number,
+    eventfds?: Int32Array,
+  ): Result;
+  vfioReset(device: number): Result;
+  /** 1, 2 or 4 bytes at an offset of the device's file. */
+  vfioReadRegion(device: number, offset: number, width: number): number;
+  vfioWriteRegion(device: number, offset: number, width: number, value: number): Result;
 
   /** mlockall(2) for all but the JavaScript heap, which V8 does not bear. */
   lockMemory(): Result;

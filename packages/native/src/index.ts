@@ -12,3 +12,5 @@ export {
 export type { Shortfall } from './shortfall.ts';
 export { uioBackend } from './uio-backend.ts';
 export { usrdrvBackend } from './usrdrv-backend.ts';
+export type { VfioDevice } from './vfio/pci-device.ts';
+export { type VfioBackend, type VfioBackendOptions, vfioBackend } from './vfio/vfio-backend.ts';

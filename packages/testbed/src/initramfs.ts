@@ -84,6 +84,7 @@ async function bundlePrograms(folder: string): Promise<void> {
       runner: join(packages, 'testbed', 'src', 'in-guest', 'runner.ts'),
       unplug: join(packages, 'testbed', 'src', 'in-guest', 'unplug.ts'),
       native: join(native, 'test', 'vm', 'guest.ts'),
+      vfio: join(native, 'test', 'vm', 'vfio.ts'),
       usrdrv: join(packages, 'cli', 'src', 'main.ts'),
     },
     outdir: join(folder, 'bin'),

@@ -29,6 +29,7 @@ export function uioBackend(kernel: UserModeKernel): Backend {
     supports: {
       msi: false,
       masksUntilNextWait: true,
+      masksVectors: false,
       sharedInterrupts: true,
       dma: false,
       consistentLargerThanPage: false,

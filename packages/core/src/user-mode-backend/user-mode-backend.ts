@@ -27,6 +27,7 @@ export function userModeBackend(kernel: UserModeKernel): Backend {
     supports: {
       msi: kernel.supports.msi,
       masksUntilNextWait: true,
+      masksVectors: true,
       // Masking at the interrupt controller keeps everybody else on the line from being served.
       sharedInterrupts: false,
       dma: true,
@@ -40,11 +41,11 @@ export function userModeBackend(kernel: UserModeKernel): Backend {
 }
 
 /** How a backend over a kernel's files opens what differs: functions and interrupts. */
-export interface KernelInterfaceOf {
+export interface KernelInterfaceOf<D extends PciDevice = PciDevice> {
   readonly name: string;
   readonly supports: Supports;
   /** As {@link PciBus.open}, with arguments that have been checked. */
-  open(owner: BackendResources, address: PciAddress, dmaMask: bigint): PciDevice;
+  open(owner: BackendResources, address: PciAddress, dmaMask: bigint): D;
   /** As {@link Backend.openIrq}. */
   openIrq(owner: BackendResources, line: number): IrqSource;
 }
@@ -59,16 +60,16 @@ export interface BackendResources {
 }
 
 /** A backend over the files of a kernel: /sys for finding, /dev/mem for physical memory; the rest is the interface's. */
-export class KernelBackend implements Backend {
+export class KernelBackend<D extends PciDevice = PciDevice> implements Backend {
   readonly name: string;
   readonly supports: Supports;
-  readonly pci: PciBus;
+  readonly pci: PciBus<D>;
   readonly clock: Clock;
   readonly #resources: BackendResources;
-  readonly #interface: KernelInterfaceOf;
+  readonly #interface: KernelInterfaceOf<D>;
   #closed = false;
 
-  constructor(kernel: UserModeKernel, through: KernelInterfaceOf) {
+  constructor(kernel: UserModeKernel, through: KernelInterfaceOf<D>) {
     this.name = through.name;
     this.supports = through.supports;
     this.clock = kernel.clock;
@@ -110,7 +111,7 @@ export class KernelBackend implements Backend {
     return scanSysfs(this.#resources.kernel.files);
   }
 
-  #open(where: PciAddress | string, dmaMask: bigint): PciDevice {
+  #open(where: PciAddress | string, dmaMask: bigint): D {
     const address = PciAddress.from(where);
     if (typeof dmaMask !== 'bigint' || BigInt.asUintN(64, dmaMask) !== dmaMask) {
       throw new RangeError(`a DMA mask is a bigint of at most 64 bits, not ${String(dmaMask)}`);

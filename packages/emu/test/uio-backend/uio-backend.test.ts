@@ -84,6 +84,7 @@ describe.each(['uio', 'iio'] as const)('over %s', (through) => {
       dma: false,
       sharedInterrupts: true,
       masksUntilNextWait: true,
+      masksVectors: false,
     });
     using device = backend.pci.open(EDU, MASK);
     expect(code(() => device.irq(0))).toBe('ENOSYS');

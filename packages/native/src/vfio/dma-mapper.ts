@@ -1,0 +1,241 @@
+import {
+  type BusAddress,
+  busAddress,
+  type ConsistentMemory,
+  type DmaDirection,
+  type DmaMapper,
+  type DmaMapping,
+  type DmaSegment,
+  PAGE_SIZE,
+  SystemError,
+  type UserMemory,
+  type UserProcess,
+} from '@usrdrv/core';
+import {
+  AnonymousMemory,
+  type Closeable,
+  checkSize,
+  closed,
+  closeEach,
+  OpenResources,
+  UserModeMemory,
+} from '@usrdrv/core/backend-parts';
+import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE } from './uapi.ts';
+import type { VfioGroup } from './vfio-group.ts';
+
+/** What the device may do with the memory. */
+const DIRECTIONS: Readonly<Record<DmaDirection, number>> = {
+  'to-device': VFIO_DMA_MAP_FLAG_READ,
+  'from-device': VFIO_DMA_MAP_FLAG_WRITE,
+  bidirectional: VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+};
+
+/** As much as the interface promises for one mapping. */
+const MAX_SIZE = 0xffff_ffff;
+const NO_BYTES = new Uint8Array(0);
+
+/** DMA through the container of the device's group (V4, V5). One mapping is one run of bus addresses. */
+export class VfioDmaMapper implements DmaMapper {
+  readonly #process: UserProcess;
+  readonly #group: VfioGroup;
+  readonly #highest: bigint;
+  readonly #path: string;
+  readonly #userMemory: OpenResources<Closeable>;
+  readonly #consistent = new OpenResources<Closeable>();
+  /** Every run of bus addresses that is mapped. */
+  readonly #runs = new Set<IovaRun>();
+  readonly #mappings = new Set<VfioDmaMapping>();
+  #state: 'open' | 'closed' | 'removed' = 'open';
+
+  /**
+   * @param highest the highest address that the device reaches
+   * @param path the device's address, for errors
+   * @param userMemory where user memory goes: it is the process's, and outlives the device
+   */
+  constructor(
+    process: UserProcess,
+    group: VfioGroup,
+    highest: bigint,
+    path: string,
+    userMemory: OpenResources<Closeable>,
+  ) {
+    this.#process = process;
+    this.#group = group;
+    this.#highest = highest;
+    this.#path = path;
+    this.#userMemory = userMemory;
+  }
+
+  allocConsistent(size: number): ConsistentMemory {
+    checkSize(size);
+    this.#checkOpen();
+    const memory = new AnonymousMemory(this.#process, size);
+    try {
+      const run = this.#mapPages(memory.address, memory.length, DIRECTIONS.bidirectional);
+      return this.#consistent.add(new VfioConsistentMemory(memory, size, run, this.#consistent));
+    } catch (error) {
+      memory.close();
+      throw error;
+    }
+  }
+
+  allocUser(size: number): UserMemory {
+    checkSize(size);
+    this.#checkOpen();
+    return UserModeMemory.allocate(this.#process, size, this.#userMemory);
+  }
+
+  map(memory: UserMemory, direction: DmaDirection): DmaMapping {
+    if (!(memory instanceof UserModeMemory) || !memory.isOf(this.#userMemory)) {
+      throw new TypeError('only memory that allocUser of the same backend gave can be mapped');
+    }
+    if (!Object.hasOwn(DIRECTIONS, direction)) {
+      throw new RangeError(`a direction is one of ${Object.keys(DIRECTIONS).join(', ')}, not ${String(direction)}`);
+    }
+    this.#checkOpen();
+    if (memory.freed) throw this.#error('EFAULT', 'the memory was freed');
+    const { length } = memory.bytes;
+    if (length > MAX_SIZE) throw this.#error('EINVAL', `${length} bytes are more than one mapping takes`);
+    const inPage = Number(memory.address % BigInt(PAGE_SIZE));
+    const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
+    const run = this.#mapPages(memory.address - BigInt(inPage), pages, DIRECTIONS[direction]);
+    const segment = { busAddress: busAddress(run.iova + BigInt(inPage)), length };
+    return new VfioDmaMapping(memory, direction, [segment], run, this.#mappings);
+  }
+
+  /** The device is given back, and can reach nothing any more. What the process has stays until it is freed. */
+  remove(): void {
+    this.#state = 'removed';
+    closeEach(this.#runs);
+  }
+
+  /** After the device's file was closed: bus mastering is off. */
+  close(): void {
+    this.#state = 'closed';
+    const mappings = [...this.#mappings].map((mapping) => ({ close: () => mapping.unmap() }));
+    closeEach([...mappings, { close: () => this.#consistent.closeAll() }]);
+  }
+
+  #mapPages(vaddr: bigint, size: number, flags: number): IovaRun {
+    const { iovas } = this.#group;
+    if (iovas === undefined) throw this.#error('ENOSYS', 'without an IOMMU VFIO gives no bus addresses');
+    const pages = size / PAGE_SIZE;
+    const iova = iovas.allocate(pages, this.#highest);
+    if (iova === undefined) {
+      const below = `0x${this.#highest.toString(16)}`;
+      throw this.#error('ENOSPC', `no ${size} bytes of bus addresses are left up to ${below}: unmap something`);
+    }
+    try {
+      this.#group.map(vaddr, iova, size, flags);
+    } catch (error) {
+      iovas.free(iova, pages);
+      throw error;
+    }
+    const release = () => {
+      this.#runs.delete(run);
+      this.#group.unmap(iova, size);
+      iovas.free(iova, pages);
+    };
+    const run = new IovaRun(busAddress(iova), release);
+    this.#runs.add(run);
+    return run;
+  }
+
+  #checkOpen(): void {
+    if (this.#state === 'closed') throw closed('dma', this.#path);
+    if (this.#state === 'removed') throw this.#error('ENODEV', 'the device was removed');
+  }
+
+  #error(code: 'EINVAL' | 'EFAULT' | 'ENODEV' | 'ENOSPC' | 'ENOSYS', detail: string): SystemError {
+    return new SystemError(code, 'dma', { path: this.#path, detail });
+  }
+}
+
+/** Bus addresses that lead to memory, until they are given back: once. */
+class IovaRun implements Closeable {
+  readonly iova: BusAddress;
+  readonly #release: () => void;
+  #closed = false;
+
+  constructor(iova: BusAddress, release: () => void) {
+    this.iova = iova;
+    this.#release = release;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#release();
+  }
+}
+
+class VfioConsistentMemory implements ConsistentMemory, Closeable {
+  readonly busAddress: BusAddress;
+  readonly #memory: AnonymousMemory;
+  readonly #run: IovaRun;
+  readonly #owner: OpenResources<Closeable>;
+  #bytes: Uint8Array;
+  #freed = false;
+
+  constructor(memory: AnonymousMemory, size: number, run: IovaRun, owner: OpenResources<Closeable>) {
+    this.#memory = memory;
+    this.#bytes = memory.bytes.subarray(0, size);
+    this.#run = run;
+    this.busAddress = run.iova;
+    this.#owner = owner;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  free(): void {
+    if (this.#freed) return;
+    this.#freed = true;
+    this.#bytes = NO_BYTES;
+    this.#owner.delete(this);
+    closeEach([this.#run, this.#memory]);
+  }
+
+  close(): void {
+    this.free();
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+}
+
+class VfioDmaMapping implements DmaMapping {
+  readonly memory: UserModeMemory;
+  readonly direction: DmaDirection;
+  readonly segments: readonly DmaSegment[];
+  readonly #run: IovaRun;
+  readonly #open: Set<VfioDmaMapping>;
+
+  constructor(
+    memory: UserModeMemory,
+    direction: DmaDirection,
+    segments: readonly DmaSegment[],
+    run: IovaRun,
+    open: Set<VfioDmaMapping>,
+  ) {
+    this.memory = memory;
+    this.direction = direction;
+    this.segments = segments;
+    this.#run = run;
+    this.#open = open;
+    open.add(this);
+    memory.countMapping(1);
+  }
+
+  unmap(): void {
+    if (!this.#open.delete(this)) return;
+    this.memory.countMapping(-1);
+    this.#run.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.unmap();
+  }
+}

@@ -1,0 +1,130 @@
+import {
+  checkResult,
+  EAGAIN,
+  ENODEV,
+  type Interruptible,
+  type MaySleep,
+  O_NONBLOCK,
+  POLLIN,
+  type PollFd,
+  SystemError,
+  type UserProcess,
+  type UserThread,
+} from '@usrdrv/core';
+import { AnonymousMemory, closeEach, type InterruptFile, immediate } from '@usrdrv/core/backend-parts';
+import { addon } from '../addon.ts';
+
+/** An eventfd's count: 64 bits. */
+const COUNT_BYTES = 8;
+
+/** What is done with the kernel's side of an interrupt. */
+export interface IrqWiring {
+  /** Has the kernel let the line through again, which it masked as it fired; left out where it masks nothing (V7). */
+  readonly unmask?: () => void;
+  /** The eventfd is nobody's from now on. */
+  readonly disarm: () => void;
+}
+
+/**
+ * An interrupt of a device: the eventfd that the kernel counts it in. Several that came since the last read are one number,
+ * so a listener is never too slow for them.
+ */
+export class VfioIrqFile implements InterruptFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly #thread: UserThread;
+  readonly #fds: PollFd[];
+  readonly #memory: AnonymousMemory;
+  readonly #view: DataView;
+  /** Once it has been armed. */
+  #wiring: IrqWiring | undefined;
+  /** Fired, taken, and not let through again: the eventfd is empty and stays so. */
+  #masked = false;
+  #removed = false;
+
+  /** @throws SystemError EMFILE, ENFILE, ENOMEM */
+  constructor(process: UserProcess, path: string) {
+    this.path = path;
+    this.#thread = process.thread;
+    this.fd = checkResult(addon().eventfd(0, O_NONBLOCK), 'eventfd', path);
+    this.#fds = [{ fd: this.fd, events: POLLIN, revents: 0 }];
+    try {
+      this.#memory = new AnonymousMemory(process, COUNT_BYTES);
+      this.#view = this.#memory.view();
+    } catch (error) {
+      this.#thread.close(this.fd);
+      throw error;
+    }
+  }
+
+  /** The kernel counts in it from now on, and the line is unmasked. */
+  armed(wiring: IrqWiring): void {
+    this.#wiring = wiring;
+    this.#masked = false;
+  }
+
+  read(o: Interruptible): MaySleep {
+    const now = this.tryRead();
+    return now === -EAGAIN ? this.#wait(o) : now;
+  }
+
+  tryRead(): number {
+    this.#letThrough();
+    return this.#take();
+  }
+
+  /** Reads have made a count of it already. */
+  taken(result: number): number {
+    if (result === -ENODEV)
+      throw new SystemError('ENODEV', 'read', { path: this.path, detail: 'the device was removed' });
+    return checkResult(result, 'read', this.path);
+  }
+
+  poll(timeoutMs: number, o: Interruptible): MaySleep {
+    this.#letThrough();
+    return this.#thread.poll(this.#fds, timeoutMs, o);
+  }
+
+  /** The device is given back: whoever waits, or will, hears of it. */
+  remove(): void {
+    if (this.#removed) return;
+    this.#removed = true;
+    this.#wiring = undefined;
+    this.#view.setBigUint64(0, 1n, true);
+    immediate(this.#thread.write(this.fd, this.#memory.address, COUNT_BYTES), 'write');
+  }
+
+  close(): void {
+    const wiring = this.#wiring;
+    this.#wiring = undefined;
+    closeEach([
+      { close: () => wiring?.disarm() },
+      { close: () => checkResult(this.#thread.close(this.fd), 'close', this.path) },
+      this.#memory,
+    ]);
+  }
+
+  /** Before a wait, or where somebody asks and there is nothing: not before the last count has been taken. */
+  #letThrough(): void {
+    if (!this.#masked) return;
+    this.#masked = false;
+    this.#wiring?.unmask?.();
+  }
+
+  #take(): number {
+    if (this.#removed) return -ENODEV;
+    const result = immediate(this.#thread.read(this.fd, this.#memory.address, COUNT_BYTES), 'read');
+    if (result !== COUNT_BYTES) return result;
+    this.#masked = true;
+    return Number(this.#view.getBigUint64(0, true));
+  }
+
+  async #wait(o: Interruptible): Promise<number> {
+    for (;;) {
+      const ready = await this.#thread.poll(this.#fds, -1, o);
+      if (ready < 0) return ready;
+      const count = this.tryRead();
+      if (count !== -EAGAIN) return count;
+    }
+  }
+}
