@@ -15,13 +15,15 @@ const MASK = 'this.core.disableNosync(this.desc.irq);\n    this.masked = true;';
 const WAKE = 'yield HANDLER_WAKE;\n    this.#wake(cpu);';
 const TAKE = 'const pending = this.count;\n      this.count = 0;';
 const ARM = 'this.masked = false;\n      this.core.enable(this.desc.irq);';
-const SLEEP_ARM = 'const ready = this.#arm(task.cpu);\n      if (task.cpu.stops) yield LOOK;\n      const interrupted';
-const QUEUE = 'this.wait.add(entry);\n      task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stops) yield ARM;';
+const SLEEP_ARM =
+  'const ready = this.#arm(task.cpu);\n      if (task.cpu.stopsAt(LOOK)) yield LOOK;\n      const interrupted';
+const QUEUE =
+  'this.wait.add(entry);\n      task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stopsAt(ARM)) yield ARM;';
 
-const POLL_LOOKS = `if (task.cpu.stops) yield ARM;
+const POLL_LOOKS = `if (task.cpu.stopsAt(ARM)) yield ARM;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
     const ready = this.#arm(task.cpu);
-    if (task.cpu.stops) yield LOOK;
+    if (task.cpu.stopsAt(LOOK)) yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;`;
 
 export const MUTANTS: readonly Mutant[] = [
@@ -72,8 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'read subtracts after it has copied, as in 2005',
     file: FILE,
-    from: 'if (task.cpu.stops) yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {',
-    to: 'this.count += pending;\n        if (task.cpu.stops) yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {\n          this.count -= pending;',
+    from: 'if (task.cpu.stopsAt(COPY)) yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {',
+    to: 'this.count += pending;\n        if (task.cpu.stopsAt(COPY)) yield COPY;\n        if (task.process.mm.putInt32(buf, pending)) {\n          this.count -= pending;',
   },
   { what: 'read does not put back what it could not copy', file: FILE, from: 'this.count += pending;', to: '' },
   { what: 'read puts back twice', file: FILE, from: 'this.count += pending;', to: 'this.count += 2 * pending;' },
@@ -87,19 +89,19 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'read does not arm before it sleeps',
     file: FILE,
     from: SLEEP_ARM,
-    to: 'this.#lock.release(task.cpu);\n      const ready = false;\n      if (task.cpu.stops) yield LOOK;\n      const interrupted',
+    to: 'this.#lock.release(task.cpu);\n      const ready = false;\n      if (task.cpu.stopsAt(LOOK)) yield LOOK;\n      const interrupted',
   },
   {
     what: 'read queues after it has armed',
     file: FILE,
     from: QUEUE,
-    to: 'if (task.cpu.stops) yield ARM;\n      task.state = TASK_INTERRUPTIBLE;',
+    to: 'if (task.cpu.stopsAt(ARM)) yield ARM;\n      task.state = TASK_INTERRUPTIBLE;',
   },
   {
     what: 'read does not go to sleep',
     file: FILE,
-    from: 'task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stops) yield ARM;',
-    to: 'if (task.cpu.stops) yield ARM;',
+    from: 'task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stopsAt(ARM)) yield ARM;',
+    to: 'if (task.cpu.stopsAt(ARM)) yield ARM;',
   },
   {
     what: 'read sleeps although a signal waits',
@@ -130,8 +132,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'a non-blocking read does not arm',
     file: FILE,
-    from: 'const ready = this.#arm(task.cpu);\n        if (task.cpu.stops) yield LOOK;',
-    to: 'this.#lock.release(task.cpu);\n        const ready = false;\n        if (task.cpu.stops) yield LOOK;',
+    from: 'const ready = this.#arm(task.cpu);\n        if (task.cpu.stopsAt(LOOK)) yield LOOK;',
+    to: 'this.#lock.release(task.cpu);\n        const ready = false;\n        if (task.cpu.stopsAt(LOOK)) yield LOOK;',
   },
   {
     what: 'a non-blocking read does not look again',
@@ -143,14 +145,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'poll does not arm',
     file: FILE,
-    from: 'const ready = this.#arm(task.cpu);\n    if (task.cpu.stops) yield LOOK;',
-    to: 'this.#lock.release(task.cpu);\n    const ready = false;\n    if (task.cpu.stops) yield LOOK;',
+    from: 'const ready = this.#arm(task.cpu);\n    if (task.cpu.stopsAt(LOOK)) yield LOOK;',
+    to: 'this.#lock.release(task.cpu);\n    const ready = false;\n    if (task.cpu.stopsAt(LOOK)) yield LOOK;',
   },
   {
     what: 'poll registers last',
     file: FILE,
     from: `table?.wait(this.wait);\n    ${POLL_LOOKS}\n    return ready || this.count > 0 ? READABLE : 0;`,
-    to: `${POLL_LOOKS}\n    const mask = ready || this.count > 0 ? READABLE : 0;\n    if (task.cpu.stops) yield POLL_WAIT;\n    table?.wait(this.wait);\n    return mask;`,
+    to: `${POLL_LOOKS}\n    const mask = ready || this.count > 0 ? READABLE : 0;\n    if (task.cpu.stopsAt(POLL_WAIT)) yield POLL_WAIT;\n    table?.wait(this.wait);\n    return mask;`,
   },
   { what: 'arming does not look at the count', file: FILE, from: 'if (!ready && this.masked)', to: 'if (this.masked)' },
   { what: 'arming enables what is not masked', file: FILE, from: 'if (!ready && this.masked)', to: 'if (!ready)' },

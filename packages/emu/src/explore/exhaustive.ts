@@ -69,8 +69,10 @@ export class Exhaustive implements Strategy {
     if (at >= this.#fixed) {
       if (at >= this.#ways.length) this.#grow();
       // Positions in between had one way only.
-      this.#ways.fill(1, this.#length, at);
-      this.#taken.fill(0, this.#length, at);
+      for (let between = this.#length; between < at; between++) {
+        this.#ways[between] = 1;
+        this.#taken[between] = 0;
+      }
       this.#ways[at] = costs && this.#used >= this.#most ? 1 : n;
       this.#taken[at] = 0;
       this.#before[at] = this.#used;

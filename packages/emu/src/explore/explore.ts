@@ -192,7 +192,7 @@ class Stage {
       ({ name }) => name !== without,
     );
     this.world = this.#newWorld();
-    this.#interleaving = new Interleaving(this.world, strategy, this.#invariants);
+    this.#interleaving = new Interleaving(this.world, this.strategy, this.#invariants);
   }
 
   run(watch?: (world: World) => Interleaving['onStep']): Interleaving {
@@ -220,27 +220,43 @@ class Stage {
 /** The same tape has to give the same run, on another machine: else something chooses that is no choice. */
 class Repetition {
   readonly #strategy = new Replay(new Map());
-  #stage: Stage | undefined = undefined;
+  readonly #stage: Stage;
 
   constructor(
     private readonly scenario: ThreadScenario,
     private readonly kernel: KernelProfile,
-    private readonly before: readonly Invariant[] | undefined,
-  ) {}
+    before: readonly Invariant[] | undefined,
+  ) {
+    this.#stage = new Stage(scenario, kernel, this.#strategy, before);
+  }
 
   /** @throws Error the run is not the same when it is made again */
   check(run: Interleaving, outcome: string): void {
-    const { scenario, kernel } = this;
-    this.#stage ??= new Stage(scenario, kernel, this.#strategy, this.before);
     this.#strategy.next(run.tape);
     const again = this.#stage.run();
     const same = again.steps === run.steps && again.violation?.what === run.violation?.what;
-    if (same && again.last.name === run.last.name && this.#stage.outcome() === outcome) return;
-    const token = formatToken({ kernel, scenario: scenario.name, tape: run.tape });
+    if (!same || again.last.name !== run.last.name || this.#stage.outcome() !== outcome) this.#differs(run, again);
+  }
+
+  /** Where two more runs part says what it is that chooses. */
+  #differs(run: Interleaving, again: Interleaving): never {
+    const token = formatToken({ kernel: this.kernel, scenario: this.scenario.name, tape: run.tape });
+    const [once, twice] = [this.#stepsOf(run), this.#stepsOf(run)];
+    const at = once.findIndex((step, nth) => step !== twice[nth]);
+    const where =
+      at < 0
+        ? ''
+        : `; two more runs part at step ${at + 1}, where one takes ${once[at]} and one ${twice[at] ?? 'none'}`;
     throw new Error(
-      `${scenario.name} is not deterministic: ${token} took ${run.steps} steps, and ${again.steps} when it was run again; ` +
-        `the last were ${run.last.name} and ${again.last.name}`,
+      `${this.scenario.name} is not deterministic: ${token} took ${run.steps} steps, and ${again.steps} when it was run again${where}`,
     );
+  }
+
+  #stepsOf(run: Interleaving): readonly string[] {
+    const steps: string[] = [];
+    this.#strategy.next(run.tape);
+    this.#stage.run(() => (actor, step) => steps.push(`${step.name} of ${actor.name}`));
+    return steps;
   }
 }
 

@@ -3,6 +3,7 @@ import { IRQ_DISABLED } from '../kernel/irq-desc.ts';
 import { ERESTARTNOHAND, ERESTARTSYS, type Stepper, type SystemCall } from '../kernel/scheduler.ts';
 import { CPU_RELAX, type Step, type Steps } from '../kernel/step.ts';
 import type { Task } from '../kernel/task.ts';
+import type { Cpu, Passer } from '../machine/cpu.ts';
 import { type Actor, type Program, TAKE, TIMER, USER } from './actor.ts';
 import type { Invariant, Violation } from './invariants.ts';
 import type { ChoiceTag } from './oracle.ts';
@@ -22,7 +23,7 @@ const LIMIT_STIMULI = 32;
  * Takes a world from the start of its programs to the end, one step of one actor at a time. One is for any number of
  * runs, one after the other.
  */
-export class Interleaving implements Stepper {
+export class Interleaving implements Stepper, Passer {
   /** What went wrong in this run, the first thing. */
   violation: Violation | undefined = undefined;
   /** Steps taken in this run. */
@@ -69,6 +70,7 @@ export class Interleaving implements Stepper {
     this.#atEnd = invariants.filter(({ atEnd }) => atEnd !== undefined);
     this.#eachStep = this.#afterStep.some(({ ofLines }) => ofLines !== true);
     world.machine.scheduler.stepper = this;
+    world.machine.cpus.passer = this;
     world.oracle.asked = this;
     world.runner = this;
   }
@@ -133,6 +135,7 @@ export class Interleaving implements Stepper {
     if (at < this.#same) return this.#picked[at] ?? 0;
     const way = Math.min(this.strategy.pick(at, n, tag), n - 1);
     this.#picked[at] = way;
+    this.#who[at] = undefined;
     if (way > 0) this.#took(at, way);
     return way;
   }
@@ -158,15 +161,37 @@ export class Interleaving implements Stepper {
     while (this.#position < same) {
       actor = this.#who[this.#position++];
       if (actor === undefined) throw new Error('BUG: a step of the last run that nobody took');
-      const step = actor.at;
       this.steps++;
       this.current = actor;
-      this.last = step;
+      this.last = actor.at;
       this.#advance(actor);
-      if (step !== CPU_RELAX) this.#progress++;
+      if (this.last !== CPU_RELAX) this.#progress++;
     }
     // A choice in the midst of the last of them may have gone another way.
     if (actor !== undefined) this.#ask(actor, this.last);
+  }
+
+  /** Whether whoever has just taken a step surely takes this one too: then the kernel code need not stop in between. */
+  passes(step: Step): boolean {
+    const { current } = this;
+    const at = this.#position;
+    if (current === undefined || !this.#surelyGoesOn(current, at)) return false;
+    // What held in the last run holds now.
+    if (this.calm || at >= this.#same) {
+      this.#taken(current);
+      if (this.violation !== undefined || this.steps >= LIMIT_STEPS) return false;
+    } else if (this.last !== CPU_RELAX) this.#progress++;
+    this.steps++;
+    this.last = step;
+    if (!this.calm) this.#who[this.#position++] = current;
+    return true;
+  }
+
+  #surelyGoesOn(current: Actor, at: number): boolean {
+    if (this.calm) return !this.#straight || this.world.machine.cpus.requests === 0;
+    // The last step that is as in the last run is taken by itself: what comes of it may be new.
+    if (at < this.#same) return at < this.#same - 1 && this.#who[at] === current;
+    return this.strategy.stays(at);
   }
 
   /** Asks the invariants, unless none of them can say anything else than after the last step. */
@@ -189,15 +214,20 @@ export class Interleaving implements Stepper {
         this.fail('every run ends', `no end after ${LIMIT_STEPS} steps`);
         return;
       }
-      const step = actor.at;
       this.current = actor;
-      this.last = step;
+      this.last = actor.at;
       this.#advance(actor);
-      if (step !== CPU_RELAX) this.#progress++;
-      if (!this.calm) this.strategy.stepped?.(actor, step);
-      this.onStep?.(actor, step);
-      this.#ask(actor, step);
+      this.#taken(actor);
     }
+  }
+
+  /** A step has been taken: whoever wants to know hears of it. */
+  #taken(actor: Actor): void {
+    const { last } = this;
+    if (last !== CPU_RELAX) this.#progress++;
+    if (!this.calm) this.strategy.stepped?.(actor, last);
+    this.onStep?.(actor, last);
+    this.#ask(actor, last);
   }
 
   /** Who takes the next step; undefined where nobody can, or the run is given up. */
@@ -311,13 +341,19 @@ export class Interleaving implements Stepper {
       actor.steps = flow;
       actor.irq = irq;
     }
-    const { name } = actor.at;
-    const next = actor.steps.next();
-    if (name === 'H2' || name === 'handler.count') this.world.line(actor.irq).counted();
-    if (next.done !== true) {
+    do {
+      const { name } = actor.at;
+      const next: IteratorResult<Step, unknown> = actor.steps.next();
+      if (name === 'H2' || name === 'handler.count') this.world.line(actor.irq).counted();
+      if (next.done === true) {
+        this.#endInterrupt(actor, cpu);
+        return;
+      }
       this.#at(actor, next.value);
-      return;
-    }
+    } while (this.passes(actor.at));
+  }
+
+  #endInterrupt(actor: Actor, cpu: Cpu): void {
     cpu.irqsOff--;
     actor.steps = undefined;
     actor.irq = -1;
@@ -405,7 +441,7 @@ export class Interleaving implements Stepper {
       return;
     }
     const { value } = next;
-    const call = this.#taken();
+    const call = this.#begun();
     if (call === undefined || task === undefined) {
       // A step of its own, or a system call that failed before it began.
       if (isStep(value)) actor.at = value;
@@ -421,7 +457,7 @@ export class Interleaving implements Stepper {
     else this.#at(actor, first.value);
   }
 
-  #taken(): SystemCall | undefined {
+  #begun(): SystemCall | undefined {
     return this.#captured;
   }
 

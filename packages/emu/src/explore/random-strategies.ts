@@ -30,6 +30,9 @@ export class RandomWalk implements Strategy {
   readonly #random: Seeded;
   /** Out of so many steps, one is taken by somebody else. */
   #period = 4;
+  /** The position that it was asked about last, and what it said. */
+  #asked = -1;
+  #stays = false;
 
   constructor(seed: number) {
     this.#random = new Seeded(seed);
@@ -38,11 +41,14 @@ export class RandomWalk implements Strategy {
 
   begin(): boolean {
     this.#period = 2 + this.#random.below(12);
+    this.#asked = -1;
     return true;
   }
 
-  stays(): boolean {
-    return this.#random.below(this.#period) !== 0;
+  stays(at: number): boolean {
+    if (at !== this.#asked) this.#stays = this.#random.below(this.#period) !== 0;
+    this.#asked = at;
+    return this.#stays;
   }
 
   schedule(_at: number, _enabled: readonly Actor[], count: number, preempts: boolean): number {

@@ -19,7 +19,10 @@ export interface Strategy {
   resume?(known: number): number;
   /** Whether it is asked who goes on even where only one can. */
   readonly everyStep?: boolean;
-  /** Whether whoever took the last step surely takes the next one too, whoever else could. Saves finding out who could. */
+  /**
+   * Whether whoever took the last step surely takes the next one too, whoever else could. Saves finding out who could. It may
+   * be asked again about the same position, and says the same.
+   */
   stays(at: number): boolean;
   /**
    * Who goes on: an index into `enabled`, of which the first `count` count, at least 2. Where it `preempts`, the first is

@@ -61,11 +61,11 @@ export class EduHardware {
 
   /** The interrupt handler only wakes (S4). */
   readonly handler = function* (this: EduHardware, cpu: Cpu): Steps<IrqReturn> {
-    if (cpu.stops) yield HANDLER;
+    if (cpu.stopsAt(HANDLER)) yield HANDLER;
     const status = this.#read(INTERRUPT_STATUS);
     if (status === 0 || status === ALL_ONES) return IRQ_NONE;
     this.acknowledge(status);
-    if (cpu.stops) yield HANDLER_WAKE;
+    if (cpu.stopsAt(HANDLER_WAKE)) yield HANDLER_WAKE;
     this.wait.wakeUp(-1);
     return IRQ_HANDLED;
   }.bind(this);

@@ -129,7 +129,7 @@ export type Flow = Pick<Steps<void>, 'next'>;
 
 /** The part of a flow that has handlers run: over at once, unless somebody may want to come in between two steps. */
 export function handleIrqEvent(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Flow | undefined {
-  if (cpu.stops) return new StoppingFlow(flow, cpu, desc);
+  if (cpu.mayStop) return new StoppingFlow(flow, cpu, desc);
   do flow.start(desc);
   while (flow.end(desc, straight(runActions(desc, cpu))));
   return undefined;

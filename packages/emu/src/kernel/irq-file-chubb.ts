@@ -50,7 +50,7 @@ export class ChubbIrqFile implements FileOperations {
   }
 
   handler(cpu: Cpu): Handled {
-    if (cpu.stops) return this.#handlerInSteps(cpu);
+    if (cpu.mayStop) return this.#handlerInSteps(cpu);
     this.core.disableNosync(this.desc.irq);
     this.#countOne(cpu);
     this.#wake(cpu);
@@ -79,54 +79,54 @@ export class ChubbIrqFile implements FileOperations {
 
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
     if (length < 4) return -EINVAL;
-    if (task.cpu.stops) yield R1;
+    if (task.cpu.stopsAt(R1)) yield R1;
     let pending = this.count;
     if (pending === 0) {
-      if (task.cpu.stops) yield R2A;
+      if (task.cpu.stopsAt(R2A)) yield R2A;
       if ((this.desc.status & IRQ_DISABLED) !== 0) {
-        if (task.cpu.stops) yield R2B;
+        if (task.cpu.stopsAt(R2B)) yield R2B;
         this.core.enable(this.desc.irq);
       }
-      if (task.cpu.stops) yield R2C;
+      if (task.cpu.stopsAt(R2C)) yield R2C;
       if ((file.flags & O_NONBLOCK) !== 0) return -EAGAIN;
       const entry = task.waiter;
       while (pending === 0) {
-        if (task.cpu.stops) yield R3A;
+        if (task.cpu.stopsAt(R3A)) yield R3A;
         this.wait.add(entry);
         task.state = TASK_INTERRUPTIBLE;
-        if (task.cpu.stops) yield R3B;
+        if (task.cpu.stopsAt(R3B)) yield R3B;
         pending = this.count;
         if (pending === 0) {
-          if (task.cpu.stops) yield R3C;
+          if (task.cpu.stopsAt(R3C)) yield R3C;
           if (task.signalPending) task.state = TASK_RUNNING;
           yield SCHEDULE;
         }
-        if (task.cpu.stops) yield R3D;
+        if (task.cpu.stopsAt(R3D)) yield R3D;
         task.state = TASK_RUNNING;
         this.wait.remove(entry);
         if (task.signalPending) return -ERESTARTSYS;
       }
     }
-    if (task.cpu.stops) yield R4;
+    if (task.cpu.stopsAt(R4)) yield R4;
     if (!task.process.mm.putInt32(buf, pending)) return -EFAULT;
     file.position += 4;
-    if (task.cpu.stops) yield R6;
+    if (task.cpu.stopsAt(R6)) yield R6;
     this.count -= pending;
     if (this.trace.on) this.trace.emit('read', this.desc.irq, `tid ${task.tid}`, `${pending}`);
     return 4;
   }
 
   *poll(_file: File, task: Task, table: PollTable | undefined): Steps<number> {
-    if (task.cpu.stops) yield Q0;
+    if (task.cpu.stopsAt(Q0)) yield Q0;
     if (this.count > 0) return READABLE;
-    if (task.cpu.stops) yield Q1;
+    if (task.cpu.stopsAt(Q1)) yield Q1;
     if ((this.desc.status & IRQ_DISABLED) !== 0) {
-      if (task.cpu.stops) yield Q2;
+      if (task.cpu.stopsAt(Q2)) yield Q2;
       this.core.enable(this.desc.irq);
     }
-    if (task.cpu.stops) yield Q3;
+    if (task.cpu.stopsAt(Q3)) yield Q3;
     table?.wait(this.wait);
-    if (task.cpu.stops) yield Q4;
+    if (task.cpu.stopsAt(Q4)) yield Q4;
     return this.count > 0 ? READABLE : 0;
   }
 

@@ -70,7 +70,7 @@ export class UsrdrvIrqFile implements FileOperations {
   }
 
   handler(cpu: Cpu): Handled {
-    if (cpu.stops || !this.#lock.tryAcquire(cpu)) return this.#handlerInSteps(cpu);
+    if (cpu.mayStop || !this.#lock.tryAcquire(cpu)) return this.#handlerInSteps(cpu);
     this.#mask();
     this.#countOne(cpu);
     this.#lock.release(cpu);
@@ -109,18 +109,18 @@ export class UsrdrvIrqFile implements FileOperations {
   *read(file: File, task: Task, buf: VirtualAddress, length: number): Steps<number> {
     if (length < 4) return -EINVAL;
     for (;;) {
-      if (task.cpu.stops) yield DRAIN;
+      if (task.cpu.stopsAt(DRAIN)) yield DRAIN;
       if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
       const pending = this.count;
       this.count = 0;
       this.#lock.release(task.cpu);
       if (pending > 0) {
-        if (task.cpu.stops) yield COPY;
+        if (task.cpu.stopsAt(COPY)) yield COPY;
         if (task.process.mm.putInt32(buf, pending)) {
           if (this.trace.on) this.trace.emit('read', this.desc.irq, `tid ${task.tid}`, `${pending}`);
           return 4;
         }
-        if (task.cpu.stops) yield UNDO;
+        if (task.cpu.stopsAt(UNDO)) yield UNDO;
         if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
         this.count += pending;
         this.#lock.release(task.cpu);
@@ -129,25 +129,25 @@ export class UsrdrvIrqFile implements FileOperations {
       }
       if (this.removed) return -ENODEV;
       if ((file.flags & O_NONBLOCK) !== 0) {
-        if (task.cpu.stops) yield ARM;
+        if (task.cpu.stopsAt(ARM)) yield ARM;
         if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
         const ready = this.#arm(task.cpu);
-        if (task.cpu.stops) yield LOOK;
+        if (task.cpu.stopsAt(LOOK)) yield LOOK;
         if (!ready && this.count === 0) return -EAGAIN;
         continue;
       }
       const entry = task.waiter;
-      if (task.cpu.stops) yield PREPARE;
+      if (task.cpu.stopsAt(PREPARE)) yield PREPARE;
       this.wait.add(entry);
       task.state = TASK_INTERRUPTIBLE;
-      if (task.cpu.stops) yield ARM;
+      if (task.cpu.stopsAt(ARM)) yield ARM;
       if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
       const ready = this.#arm(task.cpu);
-      if (task.cpu.stops) yield LOOK;
+      if (task.cpu.stopsAt(LOOK)) yield LOOK;
       const interrupted = task.signalPending;
       if (ready || this.count > 0 || this.removed || interrupted) task.state = TASK_RUNNING;
       yield SCHEDULE;
-      if (task.cpu.stops) yield FINISH;
+      if (task.cpu.stopsAt(FINISH)) yield FINISH;
       task.state = TASK_RUNNING;
       this.wait.remove(entry);
       if (this.count === 0 && task.signalPending) return -ERESTARTSYS;
@@ -155,19 +155,19 @@ export class UsrdrvIrqFile implements FileOperations {
   }
 
   *poll(_file: File, task: Task, table: PollTable | undefined): Steps<number> {
-    if (task.cpu.stops) yield POLL_WAIT;
+    if (task.cpu.stopsAt(POLL_WAIT)) yield POLL_WAIT;
     table?.wait(this.wait);
-    if (task.cpu.stops) yield ARM;
+    if (task.cpu.stopsAt(ARM)) yield ARM;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
     const ready = this.#arm(task.cpu);
-    if (task.cpu.stops) yield LOOK;
+    if (task.cpu.stopsAt(LOOK)) yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;
     return ready || this.count > 0 ? READABLE : 0;
   }
 
   /** Nobody arms the line any more; what was sent before is seen to arrive, and dropped: it is not for the next owner (D9). */
   *release(_file: File, task: Task): Steps<void> {
-    yield RELEASE;
+    if (task.cpu.stopsAt(RELEASE)) yield RELEASE;
     if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
     this.#mask();
     this.#lock.release(task.cpu);

@@ -10,7 +10,7 @@ export interface Step {
 
 /**
  * Kernel code: a generator that yields a {@link Step} at each such place. It is driven live (straight through) or explored.
- * Code that runs for each interrupt yields `if (cpu.stops)`, so that live it costs little more than plain code; schedule() is
+ * Code that runs for each interrupt yields `if (cpu.stopsAt(step))`, so that live it costs little more than plain code; schedule() is
  * a stop in any case.
  */
 export type Steps<T> = Generator<Step, T, void>;

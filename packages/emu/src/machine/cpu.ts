@@ -25,12 +25,18 @@ export class Cpu {
     return this.irqsOff === 0 && this.#requested.length > 0;
   }
 
-  /**
-   * Whether somebody may want to come in between two steps. Kernel code that runs for each interrupt stops only then: a stop
-   * costs more than most steps do.
-   */
-  get stops(): boolean {
+  /** Whether somebody may want to come in between two steps. */
+  get mayStop(): boolean {
     return this.cpus.stops > 0;
+  }
+
+  /**
+   * Whether kernel code stops before a step: asked there, and nowhere else. Code that runs for each interrupt stops only
+   * then, as a stop costs more than most steps do.
+   */
+  stopsAt(step: CpuStep): boolean {
+    const { cpus } = this;
+    return cpus.stops > 0 && cpus.passer?.passes(step) !== true;
   }
 
   /** Whether that interrupt has been sent to it, and not been taken. */
@@ -50,12 +56,25 @@ export class Cpu {
   }
 }
 
+/** A step of the code that a processor runs, by its name. */
+export interface CpuStep {
+  readonly name: string;
+}
+
+/** Who decides at every step may know already that whoever took the last one takes the next one too. */
+export interface Passer {
+  /** A step has been taken: whether this one follows at once. */
+  passes(step: CpuStep): boolean;
+}
+
 /** The processors of a machine. */
 export class Cpus {
   /** Interrupts that wait on any processor: 0 is the common case, and cheap to see. */
   requests = 0;
   /** Reasons to stop at a step: interrupts that wait on any processor, and somebody who decides at every step. */
   stops = 0;
+  /** Says of each stop whether it is passed by. */
+  passer: Passer | undefined = undefined;
   /** Spinlocks that are held: while there is one, an interrupt on another processor might have to spin for it. */
   locks = 0;
   readonly all: readonly Cpu[];
