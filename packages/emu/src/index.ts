@@ -20,6 +20,7 @@ export { type Fault, type FaultPlan, faults } from './explore/fault-plan.ts';
 export type { Invariant, Violation } from './explore/invariants.ts';
 export { knownDefect } from './explore/known-defects.ts';
 export { heldBy, MACHINE_INVARIANTS, type MachineInvariant } from './explore/machine-invariants.ts';
+export { lineOfADisk } from './explore/machine-scenarios.ts';
 export { CHOICE_TAGS, type ChoiceTag, calm, type Oracle } from './explore/oracle.ts';
 export { Portfolio } from './explore/portfolio.ts';
 export { RandomDeviations } from './explore/random-deviations.ts';

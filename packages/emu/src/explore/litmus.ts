@@ -98,7 +98,7 @@ function* happen(events: readonly Event[], state: LitmusState): Program {
   }
 }
 
-const ACK = step('ack');
+export const ACK = step('ack');
 
 /** read(2) */
 export const read: Operation = { name: 'read', act: (t, { fd }) => t.read(fd) };
@@ -175,7 +175,7 @@ export const interrupt: Event = {
   step: ({ line }) => (line.asserted ? until('unacknowledged', () => !line.asserted) : RAISE),
   act: ({ line }) => line.fire(),
 };
-const RAISE = step('raise');
+export const RAISE = step('raise');
 
 /** A signal with a handler arrives for a thread. */
 export function signal(thread: string): Event {

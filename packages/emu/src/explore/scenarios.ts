@@ -17,6 +17,7 @@ import {
   watchEdge,
   watchLevel,
 } from './litmus.ts';
+import { lineOfADisk, twoDrivers } from './machine-scenarios.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
 
 /** Lines of the I/O APIC: PCI's are level-triggered, the ISA ones below edge-triggered. */
@@ -204,6 +205,8 @@ export const SCENARIOS: readonly ThreadScenario[] = [
     devices: { device: [interrupt] },
     without: PUT_BACK,
   }),
+  twoDrivers,
+  lineOfADisk({ asIfShared: false }),
 ];
 
 /** @throws RangeError no scenario of that name; the message has all names */
