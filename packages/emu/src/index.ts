@@ -16,6 +16,7 @@ export {
   type ThreadRun,
 } from './explore/explore.ts';
 export { type ExploreScenarioOptions, exploreScenario } from './explore/explore-scenario.ts';
+export type { ExploredThread } from './explore/explored-thread.ts';
 export { type Fault, type FaultPlan, faults } from './explore/fault-plan.ts';
 export type { Invariant, Violation } from './explore/invariants.ts';
 export { knownDefect } from './explore/known-defects.ts';
@@ -44,7 +45,8 @@ export type { Strategy } from './explore/strategy.ts';
 export { TapeOracle } from './explore/tape-oracle.ts';
 export type { ThreadScenario } from './explore/thread-scenario.ts';
 export { formatToken, parseToken, type Tape, type Token } from './explore/token.ts';
-export type { ExploredThread, WatchedLine, World } from './explore/world.ts';
+export type { WatchedLine } from './explore/watched-line.ts';
+export type { World } from './explore/world.ts';
 export { EDU_DIO, EDU_DIO_TRANSFER } from './kernel/edu-direct-io.ts';
 export type { Timer, VirtualClock } from './machine/clock.ts';
 export type { DmaDebug, DmaMisuse, DmaReport } from './machine/dma-debug.ts';

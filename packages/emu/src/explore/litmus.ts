@@ -13,8 +13,10 @@ import {
 import { UsrdrvIrqFile } from '../kernel/irq-file-usrdrv.ts';
 import { type Step, step } from '../kernel/step.ts';
 import { type Program, until } from './actor.ts';
+import type { ExploredThread } from './explored-thread.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
-import type { ExploredThread, WatchedLine, World } from './world.ts';
+import type { WatchedLine } from './watched-line.ts';
+import type { World } from './world.ts';
 
 /** What the operations of a run share. */
 interface LitmusState {

@@ -2,9 +2,10 @@ import { EBUSY, O_RDONLY } from '@usrdrv/core';
 import { IRQ_HANDLED, IRQ_NONE, IRQF_SHARED, type IrqAction, type IrqReturn } from '../kernel/irq-desc.ts';
 import type { IrqLine } from '../machine/irq-line.ts';
 import { type Program, until } from './actor.ts';
+import type { ExploredThread } from './explored-thread.ts';
 import { ACK, RAISE } from './litmus.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
-import type { ExploredThread, WatchedLine } from './world.ts';
+import type { WatchedLine } from './watched-line.ts';
 
 /** PCI's lines of the I/O APIC. */
 const LINE = 16;

@@ -5,7 +5,8 @@ import type { Actor } from './actor.ts';
 import { replayThreads } from './explore.ts';
 import type { Violation } from './invariants.ts';
 import type { ThreadScenario } from './thread-scenario.ts';
-import type { WatchedLine, World } from './world.ts';
+import type { WatchedLine } from './watched-line.ts';
+import type { World } from './world.ts';
 
 /** What a thread is doing. */
 export type ThreadState = 'user' | 'kernel' | 'asleep' | 'woken' | 'done';

@@ -1,0 +1,28 @@
+import { IRQ_DISABLED } from '../kernel/irq-desc.ts';
+import { CPU_RELAX } from '../kernel/step.ts';
+import type { World } from './world.ts';
+
+/** How many threads have not come to their end. */
+export function unfinished({ threads }: World): number {
+  let count = 0;
+  for (const { actor } of threads) if (!actor.done) count++;
+  return count;
+}
+
+/** Everyone who waits, for what, and what it is called when it never comes. */
+export function stuck({ threads, lines }: World): string {
+  const waits: string[] = [];
+  let kind = 'starvation';
+  for (const { actor } of threads) {
+    if (actor.waitsFor === undefined) continue;
+    waits.push(`${actor.name} ${actor.waitsFor}`);
+    if (actor.at === CPU_RELAX) kind = 'deadlock';
+  }
+  for (const { irq, desc, file } of lines) {
+    if (file === undefined) continue;
+    const masked = (desc.status & IRQ_DISABLED) !== 0;
+    if (file.count > 0 && kind !== 'deadlock') kind = 'lost wake-up';
+    waits.push(`irq ${irq} is ${masked ? `masked, at depth ${desc.depth}` : 'let through'}, its count ${file.count}`);
+  }
+  return `${kind}: ${waits.join('; ')}`;
+}
