@@ -304,6 +304,14 @@ test.each(['usrdrv-6.1', 'chubb-2.6.11'] as const)('P13 a line that is stuck end
   expect(edu.interrupts).toBeLessThan(250);
 });
 
+test('a device that stalls is noticed on a line that is stuck, too', async () => {
+  const { edu, machine, device } = await start();
+  machine.line(16).raise({});
+  machine.kick();
+  device.stalled = true;
+  expect(await outcome(edu.write(0, pattern(16), { timeoutMs: 50 }))).toBe('ETIMEDOUT');
+});
+
 describe('removal', () => {
   test('rejects what is pending and what queues, and gives the line and the device back', async () => {
     const { edu, backend, binding, machine } = await start();

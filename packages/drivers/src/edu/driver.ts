@@ -7,19 +7,16 @@ import {
   type DmaMapping,
   type Driver,
   defineDriver,
-  type ErrnoCode,
   type IrqSource,
   Mutex,
-  PCI_COMMAND,
-  PCI_COMMAND_MASTER,
-  PCI_STATUS,
   type PciDevice,
   SystemError,
   type UserMemory,
   type WaitOptions,
 } from '@usrdrv/core';
 import { eduDirectIo } from './direct-io.ts';
-import { BUFFER_ADDRESS, BUFFER_SIZE, DMA_DONE, DMA_MASK, EDU, eduRegisters, FACTORIAL_DONE } from './registers.ts';
+import { type Direction, EduHardware, isGone } from './hardware.ts';
+import { BUFFER_SIZE, DMA_DONE, DMA_MASK, FACTORIAL_DONE } from './registers.ts';
 
 /**
  * The driver of QEMU's edu device, for `bindDriver`.
@@ -65,9 +62,6 @@ const RECOVERY_MS = 10;
 const SPURIOUS_MS = 1;
 /** 13! does not fit the register. */
 const MAX_FACTORIAL = 12;
-const ALL_ONES = 0xffff_ffff;
-/** Received master abort and received target abort, in the status register (PCI 3.0, 6.2.3). */
-const ABORTS = 0x3000;
 
 /** What a wait for the device found. */
 interface Look {
@@ -108,7 +102,7 @@ export class Edu implements Disposable {
   readonly directIo: DirectIo;
   readonly #device: PciDevice;
   readonly #clock: Clock;
-  readonly #registers: ReturnType<typeof eduRegisters.bind>;
+  readonly #hardware: EduHardware;
   readonly #irq: IrqSource;
   /** Not there on a backend without DMA, where edu still computes factorials. */
   readonly #page: ConsistentMemory | undefined;
@@ -117,10 +111,6 @@ export class Edu implements Disposable {
   /** What the operation under way has mapped. */
   #mapping: DmaMapping | undefined;
   #interrupts = 0;
-  /** Off the bus, and perhaps still busy with what was called off. */
-  #stopped = false;
-  /** Pulled out, or closed because there was no other way to stop it. */
-  #lost = false;
   #removed = false;
 
   /**
@@ -136,12 +126,8 @@ export class Edu implements Disposable {
     this.#bufferSize = bufferSize;
     this.#device = device;
     this.#clock = clock;
-    this.#registers = eduRegisters.bind(device.bar(0));
-    this.#identify();
-    // Whoever had it before may have left it running.
-    this.#silence();
-    this.#refused();
-    if (this.#busy()) this.#stop();
+    const hardware = new EduHardware(device);
+    this.#hardware = hardware;
     this.#irq = o.msi ? device.irq(0) : device.irq();
     this.#page = pageOf(device);
     this.directIo = eduDirectIo({
@@ -154,10 +140,10 @@ export class Edu implements Disposable {
       begin: (direction, address, length, offset) => this.#begin(direction, address, length, offset, DIRECT_IO),
       finished: async (o) => {
         const { done } = await this.#interrupt(DMA_DONE, o);
-        if (done) this.#checkTransferred(DIRECT_IO);
+        if (done) hardware.checkTransferred(DIRECT_IO);
         return done;
       },
-      stop: () => this.#stop(),
+      stop: () => hardware.stop(),
     });
   }
 
@@ -175,10 +161,9 @@ export class Edu implements Disposable {
       throw new RangeError(`n is an integer from 0 to ${MAX_FACTORIAL}, not ${String(n)}`);
     }
     return this.#operate('factorial', o, async (turn) => {
-      this.#registers.status.write({ interruptWhenDone: true });
-      this.#registers.factorial.write(n);
+      this.#hardware.startFactorial(n);
       await this.#completion(FACTORIAL_DONE, turn);
-      return this.#present(this.#registers.factorial.read());
+      return this.#hardware.factorial();
     });
   }
 
@@ -232,9 +217,9 @@ export class Edu implements Disposable {
   remove(): void {
     if (this.#removed) return;
     this.#removed = true;
-    this.#stop();
+    this.#hardware.stop();
     try {
-      if (!this.#lost) this.#silence();
+      if (!this.#hardware.lost) this.#hardware.silence();
     } catch (error) {
       // A device that was pulled out is quiet.
       if (!isGone(error)) throw error;
@@ -256,7 +241,7 @@ export class Edu implements Disposable {
     if (typeof timeoutMs !== 'number' || !Number.isFinite(timeoutMs) || timeoutMs <= 0) {
       throw new RangeError(`a timeout is a finite number of milliseconds > 0, not ${String(timeoutMs)}`);
     }
-    if (this.#removed) throw this.#error('EBADF', name, 'the driver has been removed');
+    if (this.#removed) throw this.#hardware.error('EBADF', name, 'the driver has been removed');
     await this.#mutex.lock(signal);
     try {
       const turn = this.#turn(name, timeoutMs, signal);
@@ -279,12 +264,12 @@ export class Edu implements Disposable {
   /** The device is there, and on the bus. */
   async #ready(turn: Turn): Promise<void> {
     this.#checkBound(turn.name);
-    if (this.#lost) throw this.#error('ENODEV', turn.name, 'the device was lost');
-    if (this.#stopped) await this.#restart(turn);
+    if (this.#hardware.lost) throw this.#hardware.error('ENODEV', turn.name, 'the device was lost');
+    if (this.#hardware.stopped) await this.#restart(turn);
   }
 
   #pageFor({ name }: Turn): ConsistentMemory {
-    if (this.#page === undefined) throw this.#error('ENOSYS', name, 'the backend has no DMA');
+    if (this.#page === undefined) throw this.#hardware.error('ENOSYS', name, 'the backend has no DMA');
     return this.#page;
   }
 
@@ -306,7 +291,7 @@ export class Edu implements Disposable {
 
   /** One DMA. */
   async #transfer(
-    direction: 'toDevice' | 'fromDevice',
+    direction: Direction,
     address: BusAddress,
     length: number,
     offset: number,
@@ -315,29 +300,12 @@ export class Edu implements Disposable {
     if (length === 0) return;
     this.#begin(direction, address, length, offset, turn.name);
     await this.#completion(DMA_DONE, turn);
-    this.#checkTransferred(turn.name);
+    this.#hardware.checkTransferred(turn.name);
   }
 
-  #begin(
-    direction: 'toDevice' | 'fromDevice',
-    address: BusAddress,
-    length: number,
-    offset: number,
-    operation: string,
-  ): void {
+  #begin(direction: Direction, address: BusAddress, length: number, offset: number, operation: string): void {
     this.#checkBound(operation);
-    const last = address + BigInt(length) - 1n;
-    if (last > DMA_MASK) throw this.#error('EIO', operation, `bus address 0x${last.toString(16)} is beyond 28 bits`);
-    const { dmaSource, dmaDestination, dmaCount, dmaCommand } = this.#registers;
-    const buffer = BigInt(BUFFER_ADDRESS + offset);
-    dmaSource.write(direction === 'toDevice' ? address : buffer);
-    dmaDestination.write(direction === 'toDevice' ? buffer : address);
-    dmaCount.write(length);
-    dmaCommand.write({ run: true, direction, interruptWhenDone: true });
-  }
-
-  #checkTransferred(operation: string): void {
-    if (this.#refused()) throw this.#error('EIO', operation, 'the bus refused the device access to memory');
+    this.#hardware.startTransfer(direction, address, length, offset, operation);
   }
 
   /**
@@ -346,14 +314,12 @@ export class Edu implements Disposable {
    * @param bit the bit of the interrupt status that says that it is done
    */
   async #interrupt(bit: number, o: WaitOptions & { readonly timeoutMs: number }): Promise<Look> {
-    const { interruptStatus, interruptAcknowledge } = this.#registers;
     const fired = await this.#irq.poll(o);
     if (fired) this.#interrupts += this.#irq.tryRead() ?? 0;
     // Also where none came: an interrupt that got lost is no stall.
-    const status = this.#present(interruptStatus.read());
-    if (status !== 0) interruptAcknowledge.write(status);
+    const status = this.#hardware.acknowledge();
     // While the device is busy, it meant something that was called off before.
-    return { fired, status, done: (status & bit) !== 0 && !this.#busy() };
+    return { fired, status, done: (status & bit) !== 0 && !this.#hardware.busy() };
   }
 
   /** Waits until the device is done, with interrupts that are for something else in between. */
@@ -362,88 +328,33 @@ export class Edu implements Disposable {
       for (;;) {
         const { fired, status, done } = await this.#interrupt(bit, { timeoutMs: this.#msLeft(turn), ...turn.wait });
         if (done) return;
-        if (!fired) throw this.#error('ETIMEDOUT', turn.name, 'the device stalled');
+        // A line that is stuck always fires.
+        if (!fired || this.#msLeft(turn) === 0) {
+          throw this.#hardware.error('ETIMEDOUT', turn.name, 'the device stalled');
+        }
         if (status === 0) await this.#clock.sleep(SPURIOUS_MS, turn.wait);
       }
     } catch (error) {
-      this.#stop();
+      this.#hardware.stop();
       throw error;
-    }
-  }
-
-  /** Takes the device off the bus. It cannot be told to stop, but from here on it reaches no memory. */
-  #stop(): void {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    const { config } = this.#device;
-    try {
-      config.write16(PCI_COMMAND, config.read16(PCI_COMMAND) & ~PCI_COMMAND_MASTER);
-    } catch (error) {
-      this.#lost = true;
-      // One that was pulled out is stopped. One that we may not configure is stopped by closing it (U2), for good.
-      if (!isGone(error)) this.#device.close();
     }
   }
 
   /** Puts a device that was stopped back on the bus, once it is through with what it was doing. */
   async #restart(turn: Turn): Promise<void> {
-    while (this.#busy()) {
-      this.#present(this.#registers.interruptStatus.read());
-      if (this.#msLeft(turn) === 0) throw this.#error('ETIMEDOUT', turn.name, 'the device is still busy');
+    const hardware = this.#hardware;
+    while (hardware.busy()) {
+      hardware.present();
+      if (this.#msLeft(turn) === 0) throw hardware.error('ETIMEDOUT', turn.name, 'the device is still busy');
       await this.#clock.sleep(RECOVERY_MS, turn.wait);
       this.#checkBound(turn.name);
     }
-    this.#silence();
-    const { config } = this.#device;
-    config.write16(PCI_COMMAND, config.read16(PCI_COMMAND) | PCI_COMMAND_MASTER);
-    this.#stopped = false;
-  }
-
-  /** Whether the bus refused a transfer since the last look. edu itself does not tell; the status register does. */
-  #refused(): boolean {
-    const { config } = this.#device;
-    const aborts = config.read16(PCI_STATUS) & ABORTS;
-    if (aborts === 0) return false;
-    // All ones has these bits set too.
-    this.#present(ALL_ONES);
-    // Writing ones clears them.
-    config.write16(PCI_STATUS, aborts);
-    return true;
-  }
-
-  /** Lets the interrupt line go. */
-  #silence(): void {
-    this.#registers.status.write({ interruptWhenDone: false });
-    this.#registers.interruptAcknowledge.write(ALL_ONES);
-  }
-
-  #busy(): boolean {
-    const { status, dmaCommand } = this.#registers;
-    return dmaCommand.readFields().run || status.readFields().computing;
-  }
-
-  #identify(): void {
-    const { identification, liveness } = this.#registers;
-    this.#present(identification.read());
-    const { edu, major } = identification.readFields();
-    if (edu !== EDU || major !== 1) throw this.#error('ENODEV', 'probe', 'no edu device of version 1');
-    const probe = 0x5aa5_0ff0;
-    liveness.write(probe);
-    const answer = this.#present(liveness.read());
-    if (answer !== ALL_ONES - probe) throw this.#error('EIO', 'probe', 'the device does not answer');
-  }
-
-  /** All ones is what the bus reads where nobody answers; the identification tells whether it is that. */
-  #present(value: number): number {
-    if (value === ALL_ONES && this.#registers.identification.read() === ALL_ONES) {
-      throw this.#error('ENODEV', 'mmio', 'the device does not answer');
-    }
-    return value;
+    hardware.restart();
   }
 
   /** @throws SystemError ECANCELED the driver has been removed while the operation was pending */
   #checkBound(operation: string): void {
-    if (this.#removed) throw this.#error('ECANCELED', operation, 'the driver was removed');
+    if (this.#removed) throw this.#hardware.error('ECANCELED', operation, 'the driver was removed');
   }
 
   /** @throws RangeError unless the range is inside the device's buffer, which it does not check itself */
@@ -458,20 +369,12 @@ export class Edu implements Disposable {
     const left = deadline - this.#clock.now();
     return left > 0n ? Number(left) / 1e6 : 0;
   }
-
-  #error(code: ErrnoCode, syscall: string, detail: string): SystemError {
-    return new SystemError(code, syscall, { path: `${this.#device.address}`, detail });
-  }
 }
 
 /** @throws TypeError what is given is no memory; SystemError EBADF it has been freed */
 function lengthOf(memory: UserMemory): number {
   if (!(memory?.bytes instanceof Uint8Array)) throw new TypeError('memory is what allocUser gave');
   return memory.bytes.length;
-}
-
-function isGone(error: unknown): boolean {
-  return error instanceof SystemError && error.code === 'ENODEV';
 }
 
 /** What transfers go through, undefined on a backend without DMA. */
