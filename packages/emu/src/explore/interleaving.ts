@@ -287,6 +287,7 @@ export class Interleaving implements Passer {
     for (let fd = 0; fileTable.count > 0 && fd < MOST_DESCRIPTORS; fd++) {
       if (files.get(fd) === undefined) continue;
       first.actor.reset(closing(first, fd));
+      this.current = first.actor;
       this.#untilRest();
     }
     for (const invariant of this.#atEnd) {
