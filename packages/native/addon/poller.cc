@@ -51,14 +51,17 @@ int64_t Poller::Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns,
       waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done), keeps_alive});
   if (keeps_alive && keeping_++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
   if (std::optional<int64_t> failed = WatchAgain(at->second)) {
-    Remove(at);
+    Interrupt(call);
     return *failed;
   }
   SetTimer();
   return 0;
 }
 
-/** Arms the descriptor's entry for all that anybody waits for. This asks the file, as each pass of poll(2) does. */
+/**
+ * Enters the descriptor for all that anybody waits for. This asks the file, as each pass of poll(2) does; and one that is
+ * entered already is asked by the event loop, as soon as it has been ready again.
+ */
 int64_t Poller::Watch(int fd) {
   epoll_event event = {};
   event.data.fd = fd;
@@ -67,15 +70,11 @@ int64_t Poller::Watch(int fd) {
       if (entry.fd == fd) event.events |= static_cast<uint16_t>(entry.events);
     }
   }
-  auto armed = armed_.find(fd);
-  if (armed != armed_.end() && armed->second == event.events) return 0;
-  uint32_t events = event.events;
-  event.events |= EPOLLONESHOT;
-  // An entry that fired is still there, but for the descriptor of a file that was closed.
-  int result = epoll_ctl(epfd_, EPOLL_CTL_MOD, fd, &event);
-  if (result < 0 && errno == ENOENT) result = epoll_ctl(epfd_, EPOLL_CTL_ADD, fd, &event);
-  if (result < 0) return -errno;
-  armed_[fd] = events;
+  auto watched = watched_.find(fd);
+  if (watched != watched_.end() && watched->second == event.events) return 0;
+  int op = watched == watched_.end() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (epoll_ctl(epfd_, op, fd, &event) < 0) return -errno;
+  watched_[fd] = event.events;
   return 0;
 }
 
@@ -91,27 +90,29 @@ std::optional<int64_t> Poller::WatchAgain(const Waiter& waiter) {
 bool Poller::Interrupt(uint64_t call) {
   auto at = waiters_.find(call);
   if (at == waiters_.end()) return false;
-  Remove(at);
+  Waiter waiter = Remove(at);
+  for (const pollfd& entry : waiter.fds) Unwatch(entry.fd);
   SetTimer();
   return true;
 }
 
+/** What it held open goes with it; what it waited for is still watched. */
 Poller::Waiter Poller::Remove(Waiters::iterator at) {
   Waiter waiter = std::move(at->second);
   waiters_.erase(at);
-  Unwatch(waiter);
-  for (int fd : waiter.held) close(fd);
+  for (int fd : waiter.held) {
+    Unwatch(fd);
+    close(fd);
+  }
   if (waiter.keeps_alive && --keeping_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
   return waiter;
 }
 
 /** Nobody may be woken, and no line unmasked, on behalf of one who has gone. */
-void Poller::Unwatch(const Waiter& waiter) {
-  for (const pollfd& entry : waiter.fds) {
-    if (armed_.count(entry.fd) == 0 || !WaitersOf(entry.fd).empty()) continue;
-    armed_.erase(entry.fd);
-    epoll_ctl(epfd_, EPOLL_CTL_DEL, entry.fd, nullptr);
-  }
+void Poller::Unwatch(int fd) {
+  if (watched_.count(fd) == 0 || !WaitersOf(fd).empty()) return;
+  watched_.erase(fd);
+  epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 
 std::vector<uint64_t> Poller::WaitersOf(int fd) const {
@@ -128,7 +129,7 @@ std::vector<uint64_t> Poller::WaitersOf(int fd) const {
 
 void Poller::OnClose(int fd) {
   std::vector<uint64_t> calls = WaitersOf(fd);
-  if (armed_.erase(fd) != 0) epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
+  if (watched_.erase(fd) != 0) epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
   for (uint64_t call : calls) {
     Waiter& waiter = waiters_.at(call);
     int held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -143,17 +144,25 @@ void Poller::OnClose(int fd) {
 
 void Poller::OnReady(uv_poll_t* handle, int, int) {
   auto* self = static_cast<Poller*>(handle->data);
-  epoll_event events[kBatch];
-  int count = epoll_wait(self->epfd_, events, kBatch, 0);
   std::vector<uint64_t> calls;
-  for (int i = 0; i < count; i++) {
-    self->armed_.erase(events[i].data.fd);
-    for (uint64_t call : self->WaitersOf(events[i].data.fd)) calls.push_back(call);
+  for (int fd : self->Ready()) {
+    for (uint64_t call : self->WaitersOf(fd)) calls.push_back(call);
   }
   self->LookAgain(calls);
 }
 
+/** The descriptors that may be ready. Where there is one only, it is that one. */
+std::vector<int> Poller::Ready() const {
+  if (watched_.size() == 1) return {watched_.begin()->first};
+  epoll_event events[kBatch];
+  int count = epoll_wait(epfd_, events, kBatch, 0);
+  std::vector<int> ready;
+  for (int i = 0; i < count; i++) ready.push_back(events[i].data.fd);
+  return ready;
+}
+
 void Poller::LookAgain(const std::vector<uint64_t>& calls) {
+  std::vector<pollfd> left;
   for (uint64_t call : calls) {
     // JavaScript runs in between, and may have interrupted it.
     auto at = waiters_.find(call);
@@ -163,8 +172,11 @@ void Poller::LookAgain(const std::vector<uint64_t>& calls) {
     if (!result) result = WatchAgain(at->second);
     if (!result) continue;
     Waiter waiter = Remove(at);
+    left.insert(left.end(), waiter.fds.begin(), waiter.fds.end());
     instance_->Finish(std::move(waiter.done), *result);
   }
+  // Not before: who waits again right away finds the descriptor watched.
+  for (const pollfd& entry : left) Unwatch(entry.fd);
   SetTimer();
 }
 
@@ -199,7 +211,7 @@ void Poller::Close(std::function<void()> closed) {
     for (int fd : waiter.held) close(fd);
   }
   waiters_.clear();
-  armed_.clear();
+  watched_.clear();
   if (handles_ == 0) {
     closed_();
     return;

@@ -17,8 +17,8 @@ class Instance;
 
 /**
  * Waits of calls that sleep, without a thread: an epoll set of the descriptors that somebody waits for, watched by the
- * event loop through one uv_poll. Each entry is one-shot, so that a descriptor is asked again, and an interrupt line
- * unmasked (P10), by a wait that begins and by nothing else.
+ * event loop through one uv_poll. A descriptor is in it only while somebody waits for it, because the kernel asks what is in
+ * it, and so unmasks an interrupt line (P10), whenever it has been ready.
  */
 class Poller {
  public:
@@ -62,7 +62,8 @@ class Poller {
   int64_t Start();
   int64_t Watch(int fd);
   std::optional<int64_t> WatchAgain(const Waiter& waiter);
-  void Unwatch(const Waiter& waiter);
+  void Unwatch(int fd);
+  std::vector<int> Ready() const;
   void LookAgain(const std::vector<uint64_t>& calls);
   /** Takes the waiter out of the books; whoever it shared a descriptor with goes on. */
   Waiter Remove(Waiters::iterator at);
@@ -76,8 +77,8 @@ class Poller {
   Waiters waiters_;
   /** Those that keep the thread alive. */
   size_t keeping_ = 0;
-  /** The descriptors whose entry in the set is live, and for which events. */
-  std::unordered_map<int, uint32_t> armed_;
+  /** The descriptors in the set, and for which events. */
+  std::unordered_map<int, uint32_t> watched_;
   int handles_ = 0;
   std::function<void()> closed_;
 };

@@ -138,17 +138,25 @@ Napi::Value Write(const Napi::CallbackInfo& info) {
   return ReadOrWrite(info, Kind::kWrite);
 }
 
-/** readSync(fd, address, count): sleeps in this thread, the event loop with it. A kick of the watchdog is EINTR. */
-Napi::Value ReadSync(const Napi::CallbackInfo& info) {
-  auto* instance = static_cast<Instance*>(info.Data());
+/**
+ * readCount(fd): read(2) of one native int, which sleeps in this thread, the event loop with it. The int, or -errno: EINTR
+ * where the watchdog kicks. A bare call: it stands between an interrupt and its handler.
+ */
+napi_value ReadCount(napi_env env, napi_callback_info info) {
+  size_t arguments = 1;
+  napi_value argument;
+  void* data;
+  napi_get_cb_info(env, info, &arguments, &argument, nullptr, &data);
   int fd;
-  uint64_t address;
-  int64_t count;
-  if (!ToInt(info.Env(), info[0], &fd) || !instance->HasFd(fd)) return Result(info.Env(), -EBADF);
-  if (!ToUint64(info.Env(), info[1], &address)) return Result(info.Env(), -EFAULT);
-  if (!ToInteger(info.Env(), info[2], &count)) return Result(info.Env(), -EINVAL);
-  UserPointer buffer = instance->memory->Reach(address, count);
-  return Result(info.Env(), ResultOf(read(fd, buffer.as<void>(), count)));
+  int64_t result = -EBADF;
+  if (ToInt(env, argument, &fd) && static_cast<Instance*>(data)->HasFd(fd)) {
+    int32_t count = 0;
+    result = ResultOf(read(fd, &count, sizeof(count)));
+    if (result >= 0) result = result == sizeof(count) ? count : -EIO;
+  }
+  napi_value value = nullptr;
+  napi_create_int32(env, static_cast<int32_t>(result), &value);
+  return value;
 }
 
 }  // namespace
@@ -156,7 +164,7 @@ Napi::Value ReadSync(const Napi::CallbackInfo& info) {
 void DefineReadWriteCalls(Exports* exports) {
   exports->Add<Read>("read");
   exports->Add<Write>("write");
-  exports->Add<ReadSync>("readSync");
+  exports->AddBare("readCount", ReadCount);
 }
 
 }  // namespace usrdrv

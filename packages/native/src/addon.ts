@@ -27,8 +27,8 @@ export interface Addon {
 
   read(fd: number, address: bigint, count: number, done: Done): MaySleep;
   write(fd: number, address: bigint, count: number, done: Done): MaySleep;
-  /** Sleeps with the thread. EINTR now and then, where the watchdog is on. */
-  readSync(fd: number, address: bigint, count: number): Result;
+  /** Reads one int, which is the result, and sleeps with the thread. EINTR now and then, where the watchdog is on. */
+  readCount(fd: number): Result;
   /** Three elements an entry: fd, events, revents. A wait `aside` does not keep the thread alive. */
   poll(entries: Int32Array, timeoutMs: number, done: Done, aside?: boolean): MaySleep;
   /** Two elements an event: events, data. At most 256 events a call. */

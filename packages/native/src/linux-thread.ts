@@ -1,6 +1,5 @@
 import {
   EFAULT,
-  EINTR,
   EINVAL,
   ENOSYS,
   ENOTTY,
@@ -16,10 +15,12 @@ import {
   virtualAddress,
 } from '@usrdrv/core';
 import type { Addon } from './addon.ts';
+import { Interrupts } from './interrupts.ts';
 import { irqPath, type KernelInterface } from './kernel-interface.ts';
 import type { LinuxProcess } from './linux-process.ts';
 import { pollEntries, storeRevents } from './poll-entries.ts';
 import { select } from './select.ts';
+
 import type { UsrPci } from './usr-pci.ts';
 
 /** Where an ioctl's number has the size of what it points to (asm-generic/ioctl.h). */
@@ -41,12 +42,14 @@ export class LinuxThread implements UserThread {
   readonly #addon: Addon;
   readonly #via: KernelInterface;
   readonly #usrPci: UsrPci;
+  readonly #interrupts: Interrupts;
 
   constructor(process: LinuxProcess, addon: Addon, via: KernelInterface, usrPci: UsrPci) {
     this.process = process;
     this.#addon = addon;
     this.#via = via;
     this.#usrPci = usrPci;
+    this.#interrupts = new Interrupts(addon);
   }
 
   get tid(): number {
@@ -218,21 +221,15 @@ export class LinuxThread implements UserThread {
     const call = start((result) => settle?.(result));
     if (typeof call === 'number') return call;
     return new Promise((resolve) => {
+      settle = resolve;
       const signal = o?.signal;
-      if (signal === undefined) {
-        settle = resolve;
-        return;
-      }
-      const interrupt = () => {
-        if (this.#addon.interrupt(call)) settle?.(-EINTR);
-      };
+      if (signal === undefined) return;
+      const sleeper = { call, resolve };
+      const sleepers = this.#interrupts.add(signal, sleeper);
       settle = (result) => {
-        signal.removeEventListener('abort', interrupt);
+        sleepers.delete(sleeper);
         resolve(result);
       };
-      // A signal that came before the call interrupts it as soon as it sleeps.
-      if (signal.aborted) interrupt();
-      else signal.addEventListener('abort', interrupt);
     });
   }
 }

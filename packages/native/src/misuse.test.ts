@@ -6,7 +6,7 @@ import { type Addon, addon } from './addon.ts';
 type Call = (...values: unknown[]) => unknown;
 
 /** What would change the test's own process, done to order: it is called with arguments that cannot succeed. */
-const DANGEROUS = new Set(['lockMemory', 'unlockMemory', 'schedSetscheduler', 'watchdog', 'readSync']);
+const DANGEROUS = new Set(['lockMemory', 'unlockMemory', 'schedSetscheduler', 'watchdog', 'readCount']);
 
 /** Files that can be opened, read and written to without harm. */
 const PATHS = ['/dev/null', '/dev/zero', '/proc/self/stat', '/', '', '/nowhere/file', '/dev/null\0', 'x'.repeat(5000)];
@@ -117,7 +117,7 @@ describe('misuse', () => {
       expect(native.schedSetscheduler(wrong, wrong)).toBe(-22);
       expect(native.schedGetPriorityMax(wrong)).toBe(-22);
       expect(native.watchdog(wrong as never)).toBe(-22);
-      expect(native.readSync(wrong, 0n, 4)).toBe(-9);
+      expect(native.readCount(wrong)).toBe(-9);
     }
     expect(native.schedGetPriorityMax(1)).toBe(99);
     expect(native.unlockMemory()).toBe(0);

@@ -1,15 +1,5 @@
-import {
-  checkResult,
-  EINTR,
-  MAP_ANONYMOUS,
-  MAP_PRIVATE,
-  O_RDONLY,
-  PAGE_SIZE,
-  PROT_READ,
-  PROT_WRITE,
-  SystemError,
-} from '@usrdrv/core';
-import { addon } from './addon.ts';
+import { checkResult, EINTR, O_RDONLY, SystemError } from '@usrdrv/core';
+import { type Addon, addon } from './addon.ts';
 import { irqPath, kernelInterface } from './kernel-interface.ts';
 
 export const SCHED_OTHER = 0;
@@ -17,9 +7,6 @@ export const SCHED_FIFO = 1;
 
 /** What S1 leaves above a handler: room for the threads that keep the machine alive. */
 const BELOW_MAX = 10;
-/** What a read of the file gives: one native int (P2). */
-const COUNT_BYTES = 4;
-
 /**
  * Keeps the program, its libraries and their data from being paged out, for the whole process: mlockall(2) but for the
  * JavaScript heap. Node aborts when V8 cannot give back a page that is locked (madvise(2) refuses). Without swap the heap
@@ -70,8 +57,7 @@ let openLines = 0;
 export class RealtimeIrq implements Disposable {
   readonly line: number;
   readonly #path: string;
-  readonly #address: bigint;
-  readonly #count: Int32Array;
+  readonly #native: Addon;
   #fd: number;
 
   /**
@@ -85,15 +71,8 @@ export class RealtimeIrq implements Disposable {
     this.line = line;
     this.#path = irqPath(kernelInterface(), `/proc/irq/${line}/irq`);
     const native = addon();
+    this.#native = native;
     this.#fd = checkResult(native.open(this.#path, O_RDONLY), 'open', this.#path);
-    const page = native.mmap(0n, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
-    const bytes = typeof page === 'bigint' ? native.bytes(page, COUNT_BYTES) : page;
-    if (typeof page !== 'bigint' || typeof bytes === 'number') {
-      native.close(this.#fd);
-      throw new SystemError('ENOMEM', 'mmap');
-    }
-    this.#address = page;
-    this.#count = new Int32Array(bytes.buffer, bytes.byteOffset, 1);
     // So that a worker that sleeps here can be terminated.
     if (openLines++ === 0) native.watchdog(true);
   }
@@ -105,10 +84,9 @@ export class RealtimeIrq implements Disposable {
    * @throws SystemError EBADF when closed; ENODEV when the device is removed
    */
   readSync(): number {
-    const native = addon();
     for (;;) {
-      const result = native.readSync(this.#fd, this.#address, COUNT_BYTES);
-      if (result === COUNT_BYTES) return this.#count[0] ?? 0;
+      const result = this.#native.readCount(this.#fd);
+      if (result > 0) return result;
       // Back in JavaScript, a thread that was told to end does.
       if (result !== -EINTR) throw SystemError.fromResult(result, 'read', this.#path);
     }
@@ -116,10 +94,8 @@ export class RealtimeIrq implements Disposable {
 
   close(): void {
     if (this.#fd < 0) return;
-    const native = addon();
-    if (--openLines === 0) native.watchdog(false);
-    native.close(this.#fd);
-    native.munmap(this.#address, PAGE_SIZE);
+    if (--openLines === 0) this.#native.watchdog(false);
+    this.#native.close(this.#fd);
     this.#fd = -1;
   }
 

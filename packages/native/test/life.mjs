@@ -76,11 +76,10 @@ const stages = {
     native.interrupt(native.write(fd, address, 8, nobody));
   },
   'reading in this thread'() {
-    const fd = native.eventfd(0, 0);
-    const address = map(1);
+    const fd = native.open('/dev/ptmx', O_RDWR);
     native.watchdog(true);
     announce();
-    while (native.readSync(fd, address, 8) === -EINTR);
+    while (native.readCount(fd) === -EINTR);
   },
   'wake-ups on their way'() {
     const [fd, address] = [native.eventfd(1, 0), map(1)];

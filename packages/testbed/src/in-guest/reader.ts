@@ -1,0 +1,65 @@
+/**
+ * In the guest: a reader of interrupts that guest/latency.c measures, `reader.mjs WAY DEVICE SEEN OFFSET`. It says in shared
+ * memory when it had each interrupt, and how many it had.
+ */
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import {
+  checkResult,
+  MAP_SHARED,
+  type MmioRegion,
+  O_RDWR,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  virtualAddress,
+} from '@usrdrv/core';
+import { LinuxKernel, usrdrvBackend } from '@usrdrv/native';
+import { lockMemory, RealtimeIrq, SCHED_FIFO, setScheduler } from '@usrdrv/native/realtime';
+
+/** struct seen of guest/latency.c. */
+const SEEN = { ns: 0, count: 8 } as const;
+/** As the readers in C run. */
+const PRIORITY = 10;
+const DMA_MASK = 0xfff_ffffn;
+/** edu's register that takes the reasons of its interrupt back (QEMU, docs/specs/edu.rst). */
+const ACKNOWLEDGE = 0x64;
+
+const [way, device = '', file = '', offset = '']: readonly string[] = isMainThread ? process.argv.slice(2) : workerData;
+if (isMainThread && way === 'sync') {
+  new Worker(new URL(import.meta.url), { workerData: process.argv.slice(2) });
+} else {
+  await readForEver();
+}
+
+async function readForEver(): Promise<never> {
+  const seen = sharedPage(file);
+  const function_ = usrdrvBackend().pci.open(device, { dmaMask: DMA_MASK });
+  const registers = function_.bar(0);
+  let count = 0;
+  const had = (ns: bigint): void => {
+    seen.write64(Number(offset) + SEEN.ns, ns);
+    registers.write32(ACKNOWLEDGE, 0xffff_ffff);
+    // The first one says that it is there.
+    seen.write32(Number(offset) + SEEN.count, ++count);
+  };
+
+  lockMemory();
+  setScheduler(SCHED_FIFO, PRIORITY);
+  const irq = function_.irq();
+  if (way === 'sync') {
+    const { line } = irq;
+    irq.close();
+    using realtime = new RealtimeIrq(line);
+    for (had(0n); ; had(process.hrtime.bigint())) realtime.readSync();
+  }
+  for (had(0n); ; had(process.hrtime.bigint())) await irq.read();
+}
+
+/** A page of a file that another process has mapped too. */
+function sharedPage(path: string): MmioRegion {
+  const { process } = new LinuxKernel();
+  const fd = checkResult(process.thread.open(path, O_RDWR), 'open', path);
+  const page = process.thread.mmap(virtualAddress(0n), PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0n);
+  if (typeof page !== 'bigint') throw new Error(`mmap of ${path}: errno ${-page}`);
+  return process.mmio(page, PAGE_SIZE);
+}
