@@ -38,7 +38,7 @@ struct edu {
 	volatile uint32_t *bar;
 };
 
-#define EDUS 8
+#define EDUS 16
 
 extern struct edu edu[EDUS];
 extern int edu_count;

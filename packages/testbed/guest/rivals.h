@@ -13,6 +13,7 @@ struct rival {
 	int control;		/* where it is unmasked, if it has to be */
 	uint16_t command;	/* UIO: the command register, INTx enabled */
 	void (*unmask)(const struct rival *);
+	const char *node;	/* read by Node, and in which way */
 };
 
 /* Each takes its device and starts its interrupts. */

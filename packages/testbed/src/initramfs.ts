@@ -18,6 +18,7 @@ import { build as esbuild } from 'esbuild';
 import { cacheFolder, type KernelName, kernelModules, packages } from './kernel.ts';
 
 const guest = join(packages, 'testbed', 'guest');
+const inGuest = join(packages, 'testbed', 'src', 'in-guest');
 const kernelPatch = join(packages, 'kernel-patch');
 
 /** Builds what the guest starts with: busybox and the executor. Returns the path of the archive. */
@@ -34,7 +35,21 @@ export function executorInitramfs(): string {
 export async function nodeInitramfs(kernel: KernelName): Promise<string> {
   const root = folderOf(`testbed-initramfs-node-${kernel}`);
   kernelModules(kernel, join(root, 'modules'));
-  await bundlePrograms(join(root, 'usrdrv'));
+  await bundlePrograms(join(root, 'usrdrv'), {
+    runner: join(inGuest, 'runner.ts'),
+    unplug: join(inGuest, 'unplug.ts'),
+    native: join(packages, 'native', 'test', 'vm', 'guest.ts'),
+    vfio: join(packages, 'native', 'test', 'vm', 'vfio.ts'),
+    usrdrv: join(packages, 'cli', 'src', 'main.ts'),
+  });
+  return appended(nodeArchive(), pack(root));
+}
+
+/** The executor, and Node with the program that it starts where it measures latencies. */
+export async function latencyInitramfs(): Promise<string> {
+  const root = folderOf('testbed-initramfs-latency');
+  buildExecutor(join(root, 'bin', 'executor'));
+  await bundlePrograms(join(root, 'usrdrv'), { reader: join(inGuest, 'reader.ts') });
   return appended(nodeArchive(), pack(root));
 }
 
@@ -68,8 +83,8 @@ function nodeArchive(): string {
   return archive;
 }
 
-/** The programs in one file each, as a package that has @usrdrv/native's addon. */
-async function bundlePrograms(folder: string): Promise<void> {
+/** Programs in one file each, in bin, as a package that has @usrdrv/native's addon. */
+async function bundlePrograms(folder: string, entryPoints: Readonly<Record<string, string>>): Promise<void> {
   const native = join(packages, 'native');
   const requireOfNative = createRequire(join(native, 'package.json'));
   mkdirSync(join(folder, 'build', 'Release'), { recursive: true });
@@ -80,13 +95,7 @@ async function bundlePrograms(folder: string): Promise<void> {
   copyFileSync(join(native, 'package.json'), join(folder, 'package.json'));
   copyFileSync(join(packages, '..', 'LICENSE'), join(folder, 'LICENSE'));
   await esbuild({
-    entryPoints: {
-      runner: join(packages, 'testbed', 'src', 'in-guest', 'runner.ts'),
-      unplug: join(packages, 'testbed', 'src', 'in-guest', 'unplug.ts'),
-      native: join(native, 'test', 'vm', 'guest.ts'),
-      vfio: join(native, 'test', 'vm', 'vfio.ts'),
-      usrdrv: join(packages, 'cli', 'src', 'main.ts'),
-    },
+    entryPoints: { ...entryPoints },
     outdir: join(folder, 'bin'),
     outExtension: { '.js': '.mjs' },
     bundle: true,

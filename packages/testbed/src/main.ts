@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkConformance } from './conformance/suite.ts';
 import { provokeDefects } from './defects.ts';
-import { Guest } from './guest.ts';
-import { executorInitramfs } from './initramfs.ts';
+import { type BootOptions, Guest } from './guest.ts';
+import { executorInitramfs, latencyInitramfs } from './initramfs.ts';
 import { cacheFolder, type KernelName, kernelImage, requirePackages } from './kernel.ts';
 import { kernelTests, type TestScript } from './kernel-tests.ts';
 import { LATENCY_DEVICES, measureLatency } from './latency.ts';
@@ -165,7 +165,7 @@ async function hardUse(): Promise<Counts> {
 
 /** Figures, and nothing that could fail but the guest. */
 async function latency(): Promise<Counts> {
-  const guest = await boot('latency', LATENCY_DEVICES);
+  const guest = await boot('latency', { initramfs: await latencyInitramfs(), devices: LATENCY_DEVICES, memory: 1536 });
   console.log(await measureLatency(guest, integer('rounds')));
   await guest.end();
   return { passed: 1, failed: 0 };
@@ -176,17 +176,17 @@ function firstSeed(): number {
   return options.seed === undefined ? Date.now() % 1_000_000_000 : integer('seed');
 }
 
-async function boot(name: string, devices?: readonly string[]): Promise<Guest> {
+async function boot(name: string, o: Partial<BootOptions> = {}): Promise<Guest> {
   const { kernel } = options;
   if (!isKernel(kernel)) throw new Error(`there is no kernel ${kernel}`);
   const guest = await Guest.boot({
     kernel: kernelImage(kernel),
-    initramfs: initramfs(),
+    initramfs: o.initramfs ?? initramfs(),
     console: join(cacheFolder(), `console-testbed-${name}.log`),
     memory: kernel === 'debug' ? 1024 : 512,
-    ...(devices === undefined ? {} : { devices }),
     // A test may run 10,000 times in one answer, on a machine that does other things too.
     answerMs: 30 * 60_000,
+    ...o,
   });
   console.log(guest.hello.trim());
   return guest;

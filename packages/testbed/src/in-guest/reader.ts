@@ -35,6 +35,7 @@ async function readForEver(): Promise<never> {
   const seen = sharedPage(file);
   const function_ = usrdrvBackend().pci.open(device, { dmaMask: DMA_MASK });
   const registers = function_.bar(0);
+  const now = process.hrtime.bigint;
   let count = 0;
   const had = (ns: bigint): void => {
     seen.write64(Number(offset) + SEEN.ns, ns);
@@ -50,9 +51,9 @@ async function readForEver(): Promise<never> {
     const { line } = irq;
     irq.close();
     using realtime = new RealtimeIrq(line);
-    for (had(0n); ; had(process.hrtime.bigint())) realtime.readSync();
+    for (had(0n); ; had(now())) realtime.readSync();
   }
-  for (had(0n); ; had(process.hrtime.bigint())) await irq.read();
+  for (had(0n); ; had(now())) await irq.read();
 }
 
 /** A page of a file that another process has mapped too. */
