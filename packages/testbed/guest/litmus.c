@@ -8,10 +8,8 @@
  * worker's, and what is done after. An outcome is what all calls logged.
  */
 #define _GNU_SOURCE
-#include "executor.h"
-#include "calls.h"
+#include "litmus.h"
 #include "handover.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -25,61 +23,24 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define WORKERS		4
-#define MAIN		WORKERS
 #define OUTCOMES	200
 #define PROGRAMS	(WORKERS + 2)
-/* A worker that sleeps in a call that is no read or poll may only be slow. */
-#define SLOW_MS		100
-#define HANGS_MS	10000
 /* Runs between two changes of who runs where. */
 #define PLACE_RUNS	50
 /* Of a worker before it lets another one have the processor: some 10 us. */
 #define SPINS		1000
-#define SECOND_US	1000000
-/* SCHED_FIFO: of main, and of workers, some of which preempt others (0: none). */
-#define MAIN_PRIORITY	3
-#define PRIORITIES	3
 
-/* What main and a worker share about one run. */
-struct worker {
-	volatile pid_t tid;
-	volatile int go;	/* the number of the run it may begin */
-	volatile int done;	/* the number of the run it has ended */
-	volatile int call;	/* counts; 0 outside of calls */
-	volatile bool asleep;	/* main saw it sleep for good */
-	unsigned int random;
-	/*
-	 * Its file in /proc: not opened during a run, when it would take a
-	 * descriptor from the test.
-	 */
-	int syscall_fd;
-	volatile int freed;	/* the run whose files a process has closed */
-	struct log log;
-};
-
-static struct litmus {
-	struct worker workers[WORKERS + 1];
-	struct memory memory;
-	volatile int news;	/* goes up when a worker is done */
-	volatile int visit;	/* asked for */
-	/* Main asks whether a processor has nothing to do; the last answers. */
-	volatile int idle_asked;
-	volatile int idle[2];
-	volatile int ready;	/* workers that have begun a run, in all runs */
-} *litmus;
-
-static int nr_workers;
-static char kinds[WORKERS + 1];
+struct litmus *litmus;
+int nr_workers;
+char kinds[WORKERS + 1];
 static char *programs[PROGRAMS];
 
 /* Where a process gets the files of a run, and who sends them. */
 static int sockets[WORKERS];
 
-/* What the setup opens first and nobody closes stays open from run to run. */
+/* What the setup opens first stays open from run to run. */
 static bool line_kept, function_kept;
 
 static int routed_to;		/* the processor that takes interrupts */
@@ -91,21 +52,20 @@ static struct outcome {
 
 static int nr_outcomes;
 
-static void futex_wait(volatile int *word, int value)
+void futex_wait(volatile int *word, int value)
 {
 	syscall(SYS_futex, word, FUTEX_WAIT, value, NULL);
 }
 
-static void futex_wait_us(volatile int *word, int value, long us)
-{
-	struct timespec t = { us / SECOND_US, us % SECOND_US * 1000 };
-
-	syscall(SYS_futex, word, FUTEX_WAIT, value, &t);
-}
-
-static void futex_wake(volatile int *word)
+void futex_wake(volatile int *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, WORKERS);
+}
+
+void tell_news(void)
+{
+	__atomic_add_fetch(&litmus->news, 1, __ATOMIC_SEQ_CST);
+	futex_wake(&litmus->news);
 }
 
 static unsigned int random_of(struct worker *w, unsigned int bound)
@@ -167,12 +127,6 @@ static void be_worker(int which)
 		.log = &litmus->workers[which].log, .memory = &litmus->memory,
 		.scratch = SCRATCH + which * SCRATCH_STRIDE,
 	};
-}
-
-static void tell_news(void)
-{
-	__atomic_add_fetch(&litmus->news, 1, __ATOMIC_SEQ_CST);
-	futex_wake(&litmus->news);
 }
 
 static void run_worker(int which, int run)
@@ -267,190 +221,6 @@ static void start_worker(int which)
 	w->syscall_fd = own_fd(open_proc(w, "syscall"));
 }
 
-/* The number of the system call that a worker sleeps in, or -1 if it runs. */
-static long sleeps_in(const struct worker *w)
-{
-	char text[128];
-	ssize_t n = pread(w->syscall_fd, text, sizeof(text) - 1, 0);
-
-	if (n <= 0 || *text == 'r')
-		return -1;
-	text[n] = 0;
-	return strtol(text, NULL, 10);
-}
-
-/* How long it has run, in nanoseconds: more of it means that it was awake. */
-static long long has_run(const struct worker *w, char kind)
-{
-	/* As clock_getcpuclockid(3) has them: a process's, or a thread's. */
-	clockid_t clock = (~(clockid_t)w->tid << 3) | 2 | (kind == 't' ? 4 : 0);
-	struct timespec t;
-
-	if (clock_gettime(clock, &t))
-		return -1;
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
-static bool may_sleep_for_good(long call)
-{
-	return call == SYS_read || call == SYS_poll || call == SYS_select ||
-		call == SYS_epoll_wait;
-}
-
-/* Answers whenever it is asked whether it runs on the other processor. */
-static void *visitor(void *arg)
-{
-	(void)arg;
-	pin_to_cpu(1);
-	run_fifo(MAIN_PRIORITY);
-	for (;;) {
-		while (!litmus->visit)
-			futex_wait(&litmus->visit, 0);
-		litmus->visit = 0;
-		futex_wake(&litmus->visit);
-	}
-	return NULL;
-}
-
-/* Answers when there is nothing else to do on its processor. */
-static void *idler(void *arg)
-{
-	struct sched_param p = { 0 };
-	int cpu = (int)(intptr_t)arg, asked = 0;
-
-	pin_to_cpu(cpu);
-	if (sched_setscheduler(0, SCHED_IDLE, &p))
-		die("sched_setscheduler");
-	for (;;) {
-		while (litmus->idle_asked == asked)
-			futex_wait(&litmus->idle_asked, asked);
-		asked = litmus->idle_asked;
-		litmus->idle[cpu] = asked;
-		tell_news();
-	}
-	return NULL;
-}
-
-static void ask_idlers(void)
-{
-	litmus->idle_asked++;
-	futex_wake(&litmus->idle_asked);
-}
-
-static bool all_idle(void)
-{
-	int asked = litmus->idle_asked;
-
-	return litmus->idle[0] == asked && litmus->idle[1] == asked;
-}
-
-/*
- * Whatever had been sent to a processor before, an interrupt or a wake-up, has
- * been taken when somebody gets to run there.
- */
-static void visit_processors(void)
-{
-	litmus->visit = 1;
-	futex_wake(&litmus->visit);
-	while (litmus->visit)
-		futex_wait(&litmus->visit, 1);
-}
-
-static void take_interrupts(void)
-{
-	if (routed_to)
-		visit_processors();
-}
-
-/*
- * Whether all that are not done sleep, and nothing is left to wake them. One
- * look is not enough: who has just been woken by another processor still looks
- * asleep. But it will have run when both processors have been visited.
- */
-static bool all_asleep(int run, bool *waits_only)
-{
-	long long before[WORKERS];
-	int i, look;
-
-	*waits_only = true;
-	for (look = 0; look < 2; look++) {
-		if (look)
-			visit_processors();
-		for (i = 0; i < nr_workers; i++) {
-			struct worker *w = &litmus->workers[i];
-			long long ran;
-			long call;
-
-			if (w->done == run)
-				continue;
-			call = w->call ? sleeps_in(w) : -1;
-			if (call < 0)
-				return false;
-			if (!may_sleep_for_good(call))
-				*waits_only = false;
-			ran = has_run(w, kinds[i]);
-			if (ran < 0 || (look && ran != before[i]))
-				return false;
-			before[i] = ran;
-		}
-	}
-	return true;
-}
-
-static long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int unfinished(int run)
-{
-	int i, n = 0;
-
-	for (i = 0; i < nr_workers; i++)
-		n += litmus->workers[i].done != run;
-	return n;
-}
-
-/* Waits for all workers, and ends the sleep of those that would not come. */
-static void gather(int run)
-{
-	long start = now_ms(), still = start;
-	bool waits_only;
-
-	ask_idlers();
-	while (unfinished(run)) {
-		int i, news = litmus->news;
-
-		if (unfinished(run) && !all_idle())
-			futex_wait_us(&litmus->news, news, SECOND_US);
-		if (now_ms() - start > HANGS_MS) {
-			dprintf(OWN_FDS, "litmus: a worker hangs\n");
-			_exit(1);
-		}
-		if (!all_idle())
-			continue;
-		/* Whatever is found, it is looked again. */
-		ask_idlers();
-		if (!all_asleep(run, &waits_only)) {
-			still = now_ms();
-			continue;
-		}
-		if (!waits_only && now_ms() - still < SLOW_MS)
-			continue;
-		for (i = 0; i < nr_workers; i++) {
-			struct worker *w = &litmus->workers[i];
-
-			if (w->done == run)
-				continue;
-			w->asleep = true;
-			syscall(SYS_tkill, w->tid, SIGUSR2);
-		}
-	}
-}
-
 static void count_outcome(const char *text)
 {
 	int i;
@@ -486,20 +256,32 @@ static void tell_outcome(void)
 	count_outcome(text);
 }
 
-/* Whether no call but the first of the setup opens or closes what it opened. */
+static int calls_of(const char *program, char letter)
+{
+	int n = 0;
+
+	for (; *program != '.'; program = strchr(program, '\n') + 1)
+		n += *program == letter;
+	return n;
+}
+
+/*
+ * Whether the next run has what the setup opens first. Nobody closes it, or
+ * workers do and it is opened once more after them.
+ */
 static bool keeps_first(char letter)
 {
-	int i, opens = 0, closes = 0;
+	const char *setup = programs[0], *after = programs[1 + nr_workers];
+	int i, closes = calls_of(after, 'c');
 
-	for (i = 0; i < nr_workers + 2; i++) {
-		char *call = programs[i];
-
-		for (; *call != '.'; call = strchr(call, '\n') + 1) {
-			opens += *call == letter;
-			closes += *call == 'c';
-		}
+	if (*setup != letter || calls_of(setup, letter) != 1 || closes)
+		return false;
+	for (i = 1; i <= nr_workers; i++) {
+		if (calls_of(programs[i], letter))
+			return false;
+		closes += calls_of(programs[i], 'c');
 	}
-	return *programs[0] == letter && opens == 1 && !closes;
+	return calls_of(after, letter) == !!closes;
 }
 
 /* The line as it is when it has just been opened: unmasked, nothing counted. */
@@ -523,19 +305,27 @@ static void renew_function(void)
 	}
 }
 
+static void take_interrupts(void)
+{
+	if (routed_to)
+		visit_processors();
+}
+
 /* Opening takes longer than all else: what can be kept open is. */
-static void set_up(int run)
+static void set_up(void)
 {
 	struct worker *main = &litmus->workers[MAIN];
 	char *calls = programs[0];
 
 	caller.settles = true;
-	if (run > 1 && line_kept)
-		renew_line();
-	if (run > 1 && function_kept)
-		renew_function();
-	if (run > 1 && (line_kept || function_kept))
+	/* It is not, where opening it again has failed. */
+	if ((line_kept || function_kept) && fcntl(0, F_GETFD) >= 0) {
+		if (line_kept)
+			renew_line();
+		else
+			renew_function();
 		calls = strchr(calls, '\n') + 1;
+	}
 	forget_mappings(&litmus->memory);
 	map_arena();
 	make_calls(calls, main, false);
@@ -590,7 +380,7 @@ static void run_once(int run)
 		litmus->workers[i].log.length = 0;
 		litmus->workers[i].asleep = false;
 	}
-	set_up(run);
+	set_up();
 	start_run(run);
 	gather(run);
 	await_processes(run);
@@ -617,17 +407,13 @@ static void place_all(int run)
 
 static void run_test(int runs, struct text *log)
 {
-	pthread_t thread;
 	int i, run;
 
 	set_action(SIGUSR1, count_signal);
 	set_action(SIGUSR2, count_signal);
 	syscall(SYS_close_range, 0, OWN_FDS - 1, 0);
 	pin_to_cpu(0);
-	if (pthread_create(&thread, NULL, visitor, NULL) ||
-	    pthread_create(&thread, NULL, idler, (void *)0) ||
-	    pthread_create(&thread, NULL, idler, (void *)1))
-		die("pthread_create");
+	start_watching();
 	be_worker(MAIN);
 	map_scratch(SCRATCH + MAIN * SCRATCH_STRIDE);
 	litmus->memory.moved = true;
