@@ -4,7 +4,7 @@ import { EduDevice, Machine, type TraceEvent } from '@usrdrv/emu';
 import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
 
 /** What `--backend` takes. */
-export const BACKENDS = ['emu', 'usrdrv', 'uio'] as const;
+export const BACKENDS = ['emu', 'usrdrv', 'vfio', 'uio'] as const;
 type LinuxBackendName = Exclude<(typeof BACKENDS)[number], 'emu'>;
 /** What `--kernel` takes. */
 export const KERNELS: readonly KernelProfile[] = ['usrdrv-6.1', 'chubb-2.6.11'];
@@ -88,14 +88,18 @@ async function linuxHost(name: LinuxBackendName): Promise<Host> {
 
 /** Runs the conformance suite there. */
 export async function conformanceRows(
-  { backend, kernel }: HostOptions,
+  { backend, kernel, msi = false }: HostOptions & { readonly msi?: boolean },
   o: Pick<RunOptions, 'onProgress' | 'rules'>,
 ): Promise<Row[]> {
   if (backend === 'emu') {
-    return runConformance({ setup: (machine) => emulatedTarget(kernel, machine), teardown: endTarget, ...o });
+    return runConformance({
+      setup: (machine) => ({ ...emulatedTarget(kernel, machine), ...(msi && { vector: 0 }) }),
+      teardown: endTarget,
+      ...o,
+    });
   }
   const { linuxBed } = await native(import('@usrdrv/native/bench'));
-  return runConformance({ ...linuxBed(backend), ...o });
+  return runConformance({ ...linuxBed(backend, { msi }), ...o });
 }
 
 /** A part of @usrdrv/native, which need not be installed. */

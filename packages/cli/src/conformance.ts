@@ -5,6 +5,7 @@ import { progress, type Style, styleOf } from './terminal.ts';
 export interface ConformanceOptions extends HostOptions {
   readonly json?: boolean;
   readonly progress?: boolean;
+  readonly msi?: boolean;
   readonly rules?: readonly RuleId[];
 }
 

@@ -57,6 +57,7 @@ on(program.command('irq'))
 on(program.command('conformance'))
   .description('check every rule that the kernel has to follow')
   .option('--json', 'print a JSON array with a row for each rule')
+  .option('--msi', 'where drivers take interrupts, by MSI instead of the INTx line')
   .option('--rules <ids>', 'only these: P9,D7', rules)
   .option(
     '--progress',

@@ -170,6 +170,13 @@ export interface Target {
   readonly bench: Bench;
   /** Whether the backend opens functions by usr_pci_open (U1). Left out: yes. */
   readonly standsOnUsrPci?: boolean;
+  /** The MSI vector that the cases take the device's interrupts by. Left out: its INTx line. */
+  readonly vector?: number;
+  /**
+   * Whether unmasking a line that is still asserted counts it without an interrupt: the kernel asks the device instead, as
+   * VFIO does. Left out: no.
+   */
+  readonly asksDeviceAtUnmask?: boolean;
 }
 
 /** Whatever a case can need. */
@@ -180,7 +187,10 @@ export type Ability =
   | 'fork'
   | 'signals'
   | 'credentials'
+  | 'intx'
   | 'msi'
+  | 'masked-vectors'
+  | 'counted-messages'
   | 'dma'
   | 'usr-pci'
   | 'iommu'
@@ -201,9 +211,14 @@ export function supportsOf(target: Target, machines: Partial<Record<MachineAbili
   const { kernel, backend, bench } = target;
   const missing: Partial<Record<Ability, string>> = { ...bench.missing, ...machines };
   for (const ability of ['threads', 'fork', 'signals', 'credentials', 'msi', 'iommu'] as const) {
+    // A backend that does without the usr_pci calls has MSI of its own, or none.
+    if (ability === 'msi' && target.standsOnUsrPci === false) continue;
     if (!kernel.supports[ability]) missing[ability] ??= `the kernel ${kernel.profile} is without ${ability} here`;
   }
   if (!backend.supports.msi) missing.msi ??= backend.supports.reasons?.msi ?? `${backend.name} has no MSI`;
+  if (target.vector !== undefined) missing.intx = 'the interrupts are taken by MSI';
+  if (!backend.supports.masksVectors) missing['masked-vectors'] = `${backend.name} masks no MSI vectors`;
+  else missing['counted-messages'] = `${backend.name} masks MSI vectors until the next wait`;
   if (!backend.supports.dma) missing.dma = backend.supports.reasons?.dma ?? `${backend.name} has no DMA`;
   if (target.standsOnUsrPci === false) missing['usr-pci'] = `${backend.name} does without the usr_pci calls`;
   if (!backend.supports.consistentLargerThanPage) {

@@ -4,12 +4,14 @@ import {
   ENOMEM,
   type ErrnoCode,
   type FdSets,
+  type IrqSource,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_PRIVATE,
   type MaySleep,
   O_RDONLY,
   PAGE_SIZE,
+  type PciDevice,
   type PollFd,
   PROT_READ,
   PROT_WRITE,
@@ -53,6 +55,9 @@ export class Context {
   /** The process that the suite runs as, and its thread. */
   readonly process: UserProcess;
   readonly thread: UserThread;
+  /** See {@link Target.asksDeviceAtUnmask}. */
+  readonly asksDeviceAtUnmask: boolean;
+  readonly #vector: number | undefined;
   #edges = 0;
 
   constructor(
@@ -66,6 +71,8 @@ export class Context {
     this.bench = target.bench;
     this.process = target.kernel.process;
     this.thread = target.kernel.process.thread;
+    this.asksDeviceAtUnmask = target.asksDeviceAtUnmask ?? false;
+    this.#vector = target.vector;
   }
 
   // Assertions.
@@ -290,6 +297,10 @@ export class Context {
 
   get edu(): EduBench {
     return promised(this.bench.edu, 'edu');
+  }
+  /** Opens a device's interrupt: its INTx line, or an MSI vector where the target says so. */
+  irqOf(device: PciDevice): IrqSource {
+    return device.irq(this.#vector);
   }
   get secondEdu(): EduBench {
     return promised(this.bench.secondEdu, 'second-edu');

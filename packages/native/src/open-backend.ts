@@ -4,10 +4,13 @@ import { uioBackend } from './uio-backend.ts';
 import { uioShortfall } from './uio-shortfall.ts';
 import { usrdrvBackend } from './usrdrv-backend.ts';
 import { usrdrvShortfall } from './usrdrv-shortfall.ts';
+import { vfioBackend } from './vfio/vfio-backend.ts';
+import { vfioShortfall } from './vfio/vfio-shortfall.ts';
 
 /** The backends of real Linux, the first choice first. */
 const BACKENDS = [
   { name: 'usrdrv', shortfall: usrdrvShortfall, open: usrdrvBackend },
+  { name: 'vfio', shortfall: vfioShortfall, open: () => vfioBackend() },
   { name: 'uio', shortfall: uioShortfall, open: uioBackend },
 ] as const;
 

@@ -56,7 +56,8 @@ export function names(root: string, path: string): string[] {
   }
 }
 
-function linkName(root: string, path: string): string | undefined {
+/** The name of what a link leads to, undefined where there is none. */
+export function linkName(root: string, path: string): string | undefined {
   try {
     return readlinkSync(join(root, path)).split('/').at(-1);
   } catch (error) {

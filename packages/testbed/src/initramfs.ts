@@ -40,6 +40,7 @@ export async function nodeInitramfs(kernel: KernelName): Promise<string> {
     unplug: join(inGuest, 'unplug.ts'),
     native: join(packages, 'native', 'test', 'vm', 'guest.ts'),
     vfio: join(packages, 'native', 'test', 'vm', 'vfio.ts'),
+    'vfio-no-iommu': join(packages, 'native', 'test', 'vm', 'vfio-no-iommu.ts'),
     usrdrv: join(packages, 'cli', 'src', 'main.ts'),
   });
   return appended(nodeArchive(), pack(root));

@@ -157,7 +157,7 @@ export const driverMmioCases: readonly Case[] = [
     async run(t) {
       const { backend } = t;
       const device = openEdu(t);
-      const [edu, irq] = [device.bar(0), device.irq()];
+      const [edu, irq] = [device.bar(0), t.irqOf(device)];
       const physical = backend.mapPhysical(t.edu.bar0, 4096);
       const read = irq.read();
       await t.sleeps(read, 'read');

@@ -116,10 +116,10 @@ export const driverPciCases: readonly Case[] = [
     needs: ['edu'],
     run(t) {
       const device = openEdu(t);
-      const irq = device.irq();
-      t.throws('EBUSY', 'the second irq()', () => device.irq());
+      const irq = t.irqOf(device);
+      t.throws('EBUSY', 'the second irq()', () => t.irqOf(device));
       irq.close();
-      device.irq();
+      t.irqOf(device);
     },
   },
   {
@@ -178,17 +178,17 @@ export const driverPciCases: readonly Case[] = [
     needs: ['edu'],
     async run(t) {
       const device = openEdu(t);
-      const [region, irq] = [device.bar(0), device.irq()];
+      const [region, irq] = [device.bar(0), t.irqOf(device)];
       device.close();
       device.close();
       device[Symbol.dispose]();
       t.throws('EBADF', 'bar', () => device.bar(0));
-      t.throws('EBADF', 'irq', () => device.irq());
+      t.throws('EBADF', 'irq', () => t.irqOf(device));
       t.throws('EBADF', 'a register', () => region.read32(0));
       t.throws('EBADF', 'configuration space', () => device.config.read16(0));
       t.throws('EBADF', 'its interrupt', () => irq.tryRead());
       t.throws('EBADF', 'allocConsistent', () => device.dma.allocConsistent(4096));
-      openEdu(t).irq().close();
+      t.irqOf(openEdu(t)).close();
     },
   },
   {

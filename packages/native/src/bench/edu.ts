@@ -19,6 +19,7 @@ import {
   type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
+import { kernelInterface } from '../kernel-interface.ts';
 import type { LinuxKernel } from '../linux-kernel.ts';
 import { bindTo } from './kernel-driver.ts';
 
@@ -54,8 +55,9 @@ export class EduSeat {
     const { thread } = kernel.process;
     this.address = address;
     // The kernel routes the line when somebody enables the device for the first time.
-    if (driver === undefined) enableOnce(kernel, address);
-    else bindTo(driver, address);
+    // Not every driver does: vfio-pci waits until somebody opens the device.
+    if (driver === undefined || kernelInterface() !== 'none') enableOnce(kernel, address);
+    if (driver !== undefined) bindTo(driver, address);
     this.irq = Number(sysfs(address, 'irq'));
     this.bar0 = physicalAddress(BigInt(sysfs(address, 'resource').split(' ')[0] ?? ''));
     const mem = checkResult(thread.open('/dev/mem', O_RDWR), 'open', '/dev/mem');

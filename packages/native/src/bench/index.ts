@@ -33,6 +33,8 @@ export interface LinuxTarget {
   readonly backend: Backend;
   readonly bench: LinuxBench;
   readonly standsOnUsrPci: boolean;
+  readonly asksDeviceAtUnmask?: boolean;
+  readonly vector?: number;
   /** Ends the calls that a case has left asleep. */
   readonly abort: AbortController;
 }
@@ -57,11 +59,12 @@ export interface LinuxBed {
 /**
  * This machine, with two edu devices that nobody else uses, driven by one of its backends. It takes root; a machine whose
  * kernel may die. `setup` throws where there are no two edu devices, or no driver that the backend has them with.
+ * @param o.msi interrupts by MSI; by the INTx line where left out
  */
-export function linuxBed(name: ThroughName): LinuxBed {
+export function linuxBed(name: ThroughName, { msi = false }: { readonly msi?: boolean } = {}): LinuxBed {
   const through: Through = THROUGH[name];
   return {
-    setup: (o) => linuxTarget(through, o),
+    setup: async (o) => ({ ...(await linuxTarget(through, o)), ...(msi && { vector: 0 }) }),
     teardown: endLinuxTarget,
     machines: OTHER_MACHINES,
     ...(through.standsOnUsrPci ? {} : { level: 'driver' }),
@@ -74,7 +77,8 @@ async function linuxTarget(through: Through, { comm }: LinuxTargetOptions): Prom
   const abort = new AbortController();
   interruptible(kernel.process.thread, abort.signal);
   const bench = new LinuxBench(kernel, await twoEdus(kernel), through.driver);
-  return { kernel, backend: through.open(kernel), bench, standsOnUsrPci: through.standsOnUsrPci, abort };
+  const { standsOnUsrPci, asksDeviceAtUnmask = false } = through;
+  return { kernel, backend: through.open(kernel), bench, standsOnUsrPci, asksDeviceAtUnmask, abort };
 }
 
 /** Takes back what a case has left, so that the next finds the machine as this one did. */
@@ -149,8 +153,8 @@ export class LinuxBench {
     return this.#log.warnings();
   }
 
-  unplug(address: PciAddress): void {
-    eject(address);
+  unplug(address: PciAddress): Promise<void> {
+    return eject(address);
   }
 
   bindDriver(address: PciAddress): void {

@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import type { PciAddress } from '@usrdrv/core';
 
 const SLOTS = '/sys/bus/pci/slots';
@@ -18,11 +19,14 @@ export function noEject(address: PciAddress): string | undefined {
   return slotOf(address) === undefined ? `${address} is in no hot-plug slot` : undefined;
 }
 
-/** Takes the power from a function's slot. The device is gone when it returns, and comes back only if somebody plugs it in. */
-export function eject(address: PciAddress): void {
+/**
+ * Takes the power from a function's slot. The device is gone once it resolves, and comes back only if somebody plugs it in.
+ * Aside from this thread, which may have to give the device back before it can go.
+ */
+export async function eject(address: PciAddress): Promise<void> {
   const folder = slotOf(address);
   if (folder === undefined) throw new Error(`${address} is in no hot-plug slot`);
-  writeFileSync(`${folder}/power`, '0');
+  await writeFile(`${folder}/power`, '0');
 }
 
 function hex(value: number, digits: number): string {

@@ -8,6 +8,8 @@ import {
   decodeRegionInfo,
   type RegionInfo,
   VFIO_DEVICE_FLAGS_RESET,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_NONE,
 } from './uapi.ts';
 
 /** The file of an opened device, until it is closed (EBADF from then on), or given back because the kernel wants it (ENODEV). */
@@ -59,6 +61,16 @@ export class DeviceFile {
   setIrqs(flags: number, index: number, start: number, count: number, eventfds?: Int32Array): number {
     const name = 'VFIO_DEVICE_SET_IRQS';
     return succeeded(this.#addon.vfioSetIrqs(this.fd(name), flags, index, start, count, eventfds), name, this.path);
+  }
+
+  /** Signals an interrupt as if it had happened (V9). */
+  trigger(index: number, vector: number): void {
+    this.setIrqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, index, vector, 1);
+  }
+
+  /** Takes all triggers of a kind off. */
+  disable(index: number): void {
+    this.setIrqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, 0);
   }
 
   /** @throws SystemError ENOTTY a function that cannot be reset */

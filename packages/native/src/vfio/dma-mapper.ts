@@ -96,6 +96,7 @@ export class VfioDmaMapper implements DmaMapper {
     if (memory.freed) throw this.#error('EFAULT', 'the memory was freed');
     const { length } = memory.bytes;
     if (length > MAX_SIZE) throw this.#error('EINVAL', `${length} bytes are more than one mapping takes`);
+    if (direction === 'to-device') touch(memory.bytes);
     const inPage = Number(memory.address % BigInt(PAGE_SIZE));
     const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
     const run = this.#mapPages(memory.address - BigInt(inPage), pages, DIRECTIONS[direction]);
@@ -109,7 +110,7 @@ export class VfioDmaMapper implements DmaMapper {
     closeEach(this.#runs);
   }
 
-  /** After the device's file was closed: bus mastering is off. */
+  /** With bus mastering off. */
   close(): void {
     this.#state = 'closed';
     const mappings = [...this.#mappings].map((mapping) => ({ close: () => mapping.unmap() }));
@@ -149,6 +150,15 @@ export class VfioDmaMapper implements DmaMapper {
   #error(code: 'EINVAL' | 'EFAULT' | 'ENODEV' | 'ENOSPC' | 'ENOSYS', detail: string): SystemError {
     return new SystemError(code, 'dma', { path: this.#path, detail });
   }
+}
+
+/**
+ * Writes to each page, and changes nothing. A page that nobody has written is the kernel's one page of zeros: VFIO would pin
+ * that for a device that only reads, and whatever is written later would go to another page.
+ */
+function touch(bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; at += PAGE_SIZE) Atomics.or(bytes, at, 0);
+  Atomics.or(bytes, bytes.length - 1, 0);
 }
 
 /** Bus addresses that lead to memory, until they are given back: once. */

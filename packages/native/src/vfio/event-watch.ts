@@ -1,4 +1,4 @@
-import { checkResult, O_NONBLOCK, POLLIN } from '@usrdrv/core';
+import { checkResult, O_NONBLOCK, POLLIN, SystemError } from '@usrdrv/core';
 import { type Addon, addon } from '../addon.ts';
 
 /** An eventfd that is watched on the side: nobody has to wait for it, and the process may end meanwhile. */
@@ -21,7 +21,12 @@ export class EventWatch {
       if (result > 0) onEvent();
     };
     const call = this.#addon.poll(Int32Array.of(this.fd, POLLIN, 0), -1, done, true);
-    if (typeof call === 'bigint') this.#call = call;
+    if (typeof call === 'bigint') {
+      this.#call = call;
+      return;
+    }
+    this.#addon.close(this.fd);
+    throw SystemError.fromResult(call, 'poll', path);
   }
 
   close(): void {

@@ -15,7 +15,6 @@ import {
 
 const NONE = -1;
 const ARM = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-const TRIGGER = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
 
 /** The interrupts of a device: its INTx line, or its MSI-X or else MSI vectors, never both (V7 to V9). */
 export class VfioInterrupts {
@@ -53,13 +52,13 @@ export class VfioInterrupts {
     const open = vector === undefined ? this.#intx : this.#vectors.get(vector);
     if (open === undefined) throw this.#error('ENOENT', 'open the interrupt first');
     const index = vector === undefined ? VFIO_PCI_INTX_IRQ_INDEX : this.#msiIndex();
-    this.#device.setIrqs(TRIGGER, index, vector ?? 0, 1);
+    this.#device.trigger(index, vector ?? 0);
   }
 
   /** Takes the triggers off, for a reset. */
   disarm(): void {
-    if (this.#intx !== undefined) this.#disable(VFIO_PCI_INTX_IRQ_INDEX);
-    if (this.#vectors.size > 0) this.#disable(this.#msiIndex());
+    if (this.#intx !== undefined) this.#device.disable(VFIO_PCI_INTX_IRQ_INDEX);
+    if (this.#vectors.size > 0) this.#device.disable(this.#msiIndex());
     this.#allocated = 0;
   }
 
@@ -100,7 +99,7 @@ export class VfioInterrupts {
       },
       disarm: () => {
         this.#intx = undefined;
-        this.#disable(VFIO_PCI_INTX_IRQ_INDEX);
+        this.#device.disable(VFIO_PCI_INTX_IRQ_INDEX);
       },
     });
   }
@@ -131,7 +130,7 @@ export class VfioInterrupts {
           return;
         }
         this.#allocated = 0;
-        this.#disable(index);
+        this.#device.disable(index);
       },
     });
   }
@@ -173,10 +172,6 @@ export class VfioInterrupts {
       file.close();
       throw error;
     }
-  }
-
-  #disable(index: number): void {
-    this.#device.setIrqs(TRIGGER, index, 0, 0);
   }
 
   #error(code: 'EBUSY' | 'ENODEV' | 'ENOENT' | 'ENOSPC', detail: string): SystemError {

@@ -47,10 +47,12 @@ export interface VfioDevice extends PciDevice {
    */
   reset(): void;
   /**
-   * Has the kernel signal an open interrupt as if the device had sent it (V9): tests, and latency without hardware.
-   * @throws SystemError ENOENT it is not open; EBADF; ENODEV
+   * Has the kernel signal an open interrupt as if the device had sent it (V9), INTx where nothing is named: for tests, and
+   * latency without hardware. `error` is what aborts {@link failed}, `request` what aborts {@link removed}.
+   * @throws RangeError no vector, and none of these words
+   * @throws SystemError ENOENT it is not open, or the device has no such interrupt; EBADF; ENODEV
    */
-  trigger(vector?: number): void;
+  trigger(what?: number | 'error' | 'request'): void;
 }
 
 /** A function that vfio-pci has, opened through its group. */
@@ -137,23 +139,32 @@ export class VfioPciDevice implements VfioDevice {
     }
   }
 
-  trigger(vector?: number): void {
+  trigger(what?: number | 'error' | 'request'): void {
     this.#device.fd('VFIO_DEVICE_SET_IRQS');
-    this.#interrupts.trigger(vector);
+    if (what !== 'error' && what !== 'request') {
+      this.#interrupts.trigger(what);
+      return;
+    }
+    const index = what === 'error' ? VFIO_PCI_ERR_IRQ_INDEX : VFIO_PCI_REQ_IRQ_INDEX;
+    if (this.#device.irqs(index) === 0) {
+      throw new SystemError('ENOENT', 'VFIO_DEVICE_SET_IRQS', { path: `${this.address}`, detail: 'no PCI Express' });
+    }
+    this.#device.trigger(index, 0);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#owner.devices.delete(this);
-    // The device's file goes before what is mapped for DMA: its release turns bus mastering off. It is not released while
-    // anything of it is mapped.
+    // The device's file last, after all that is mapped: as soon as it is released the kernel may take the device away, and
+    // its group out of the container.
     closeEach([
       this.#interrupts,
       { close: () => this.#stopWatching() },
       this.#bars,
-      this.#device,
+      { close: () => this.#stopMastering() },
       this.dma,
+      this.#device,
       { close: this.#leave },
     ]);
   }
@@ -187,21 +198,36 @@ export class VfioPciDevice implements VfioDevice {
     closeEach(this.#watches.splice(0));
   }
 
+  /** No DMA from here on. */
+  #stopMastering(): void {
+    if (this.#device.removed) return;
+    try {
+      this.config.write16(PCI_COMMAND, this.config.read16(PCI_COMMAND) & ~PCI_COMMAND_MASTER);
+    } catch (error) {
+      // One that has been pulled out already, and reaches nothing.
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
+
   /** The kernel waits until nobody has anything of the device. */
   #giveBack(): void {
     if (this.#closed || this.#device.removed) return;
-    this.#interrupts.remove();
-    closeEach([
-      { close: () => this.#stopWatching() },
-      ...[...this.#regions].map((region) => ({ close: () => region.remove() })),
-      { close: () => this.#device.remove() },
-      { close: () => this.dma.remove() },
-      { close: this.#leave },
-      {
-        close: () =>
-          this.#removed.abort(new SystemError('ENODEV', 'read', { path: `${this.address}`, detail: 'it was removed' })),
-      },
-    ]);
+    const error = new SystemError('ENODEV', 'read', { path: `${this.address}`, detail: 'the device was removed' });
+    try {
+      closeEach([
+        { close: () => this.#interrupts.remove() },
+        { close: () => this.#stopWatching() },
+        ...[...this.#regions].map((region) => ({ close: () => region.remove() })),
+        { close: () => this.#stopMastering() },
+        { close: () => this.dma.remove() },
+        { close: () => this.#device.remove() },
+        { close: this.#leave },
+      ]);
+    } catch (cause) {
+      // Nobody called this: who looks at the signal's reason finds it.
+      error.cause = cause;
+    }
+    this.#removed.abort(error);
   }
 }
 

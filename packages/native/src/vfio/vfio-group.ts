@@ -103,7 +103,7 @@ class VfioGroup implements Closeable {
     const { path, group, address, noIommu } = this.#function;
     const status = succeeded(this.#addon.vfioGetGroupStatus(this.#group), 'VFIO_GROUP_GET_STATUS', path);
     if ((status & VFIO_GROUP_FLAGS_VIABLE) === 0) {
-      const others = groupHolders(group, address);
+      const others = groupHolders('/', group, address);
       const detail = `its group ${group} is not viable: drivers have ${others.join(', ')}; give all of the group to vfio-pci`;
       throw new SystemError('EBUSY', 'VFIO_GROUP_GET_STATUS', { path: `${address}`, detail });
     }

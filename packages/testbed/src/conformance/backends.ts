@@ -12,6 +12,8 @@ export interface LinuxBackend {
 export const LINUX_BACKENDS: readonly LinuxBackend[] = [
   { name: 'usrdrv, patched', kernel: 'patched', options: ['--backend', 'usrdrv'] },
   { name: 'usrdrv, stock + module', kernel: 'stock', options: ['--backend', 'usrdrv'] },
+  { name: 'vfio, INTx', kernel: 'patched', options: ['--backend', 'vfio'] },
+  { name: 'vfio, MSI', kernel: 'patched', options: ['--backend', 'vfio', '--msi'] },
   { name: 'uio, stock', kernel: 'stock', options: ['--backend', 'uio'] },
 ];
 

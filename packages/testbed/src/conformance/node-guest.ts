@@ -17,7 +17,8 @@ const PROGRAM_MS = 240_000;
 export class NodeGuest {
   private constructor(private readonly guest: Guest) {}
 
-  static async boot(kernel: KernelName): Promise<NodeGuest> {
+  /** @param iommu as the kernel's option intel_iommu has it */
+  static async boot(kernel: KernelName, iommu: 'on' | 'off' = 'on'): Promise<NodeGuest> {
     const guest = await Guest.boot({
       kernel: kernelImage(kernel),
       initramfs: await nodeInitramfs(kernel),
@@ -25,11 +26,15 @@ export class NodeGuest {
       memory: 1536,
       answerMs: PROGRAM_MS,
       // Debian's kernel leaves the IOMMU alone unless it is told to use it.
-      append: 'intel_iommu=on',
-      devices: SLOTS.flatMap((slot) => [
-        `pcie-root-port,id=slot${slot},chassis=${slot + 1},slot=${slot + 1}`,
-        option(edu(slot)),
-      ]),
+      append: `intel_iommu=${iommu}`,
+      devices: [
+        ...SLOTS.flatMap((slot) => [
+          `pcie-root-port,id=slot${slot},chassis=${slot + 1},slot=${slot + 1}`,
+          option(edu(slot)),
+        ]),
+        // Has MSI-X, and PCI Express.
+        'e1000e,romfile=',
+      ],
     });
     return new NodeGuest(guest);
   }

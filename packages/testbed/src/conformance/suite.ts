@@ -83,18 +83,33 @@ async function onGuest(kernel: Kernel): Promise<GuestResults> {
   const backends: BackendResults[] = [];
   const guest = await NodeGuest.boot(kernel);
   try {
-    for (const of of [nativeChecks, demoChecks, unplugChecks]) checks.push(...(await of(guest)));
+    const vfioChecks = () => (kernel === 'patched' ? nativeChecks(guest, 'vfio') : []);
+    for (const of of [nativeChecks, vfioChecks, demoChecks, unplugChecks]) checks.push(...(await of(guest)));
     guest.replugEjected();
     for (const backend of LINUX_BACKENDS.filter((each) => each.kernel === kernel)) {
       backends.push({ name: backend.name, rows: await conformanceRows(guest, backend) });
     }
     await guest.end();
+    if (kernel === 'patched') checks.push(...(await withoutIommu()));
   } catch (error) {
     guest.kill();
     // What was found until then is shown all the same.
     checks.push({ name: 'the guest comes to its end', wrong: error instanceof Error ? error.message : String(error) });
   }
   return { kernel, checks, backends };
+}
+
+/** VFIO's unsafe mode (V11) takes a guest of its own. */
+async function withoutIommu(): Promise<Check[]> {
+  const guest = await NodeGuest.boot('patched', 'off');
+  try {
+    const checks = await nativeChecks(guest, 'vfio-no-iommu');
+    await guest.end();
+    return checks;
+  } catch (error) {
+    guest.kill();
+    throw error;
+  }
 }
 
 /** Nothing where its guest did not come that far. */
@@ -113,15 +128,18 @@ async function conformanceRows(guest: NodeGuest, { name, options }: LinuxBackend
   return JSON.parse(stdout);
 }
 
-/** packages/native/test/vm/guest.ts prints `ok name`, or `not ok name` and why in lines that are indented. */
-async function nativeChecks(guest: NodeGuest): Promise<Check[]> {
-  const { status, stdout } = await guest.run('native');
+/**
+ * packages/native/test/vm/guest.ts prints `ok name`, or `not ok name` and why in lines that are indented; so does vfio.ts,
+ * which takes a kernel that has VFIO.
+ */
+async function nativeChecks(guest: NodeGuest, program = 'native'): Promise<Check[]> {
+  const { status, stdout } = await guest.run(program);
   const checks = [...stdout.matchAll(/^(not )?ok (.*)\n?((?: {2}.*\n?)*)/gm)].map(([, not, name = '', why = '']) => ({
     name,
     ...(not !== undefined && { wrong: why.trim() }),
   }));
   if (status !== 0 || !/^\d+ passed, \d+ failed$/m.test(stdout)) {
-    checks.push({ name: 'the checks of @usrdrv/native come to their end', wrong: `status ${status}` });
+    checks.push({ name: `the checks of @usrdrv/native come to their end (${program})`, wrong: `status ${status}` });
   }
   return checks;
 }
