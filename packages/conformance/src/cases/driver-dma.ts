@@ -233,6 +233,8 @@ export const driverDmaCases: readonly Case[] = [
     run(t) {
       const { dma } = openEdu(t);
       const memory = dma.allocUser(PAGE);
+      // Its page is there: what fails is the mapping.
+      memory.bytes.fill(1);
       const pins = t.accounting.pins();
       let failures = 0;
       for (let nth = 1, failed = true; failed; nth++) {
