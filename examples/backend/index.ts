@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { type Backend, type UserModeKernel, userModeBackend } from '@usrdrv/core';
 import { type DeviceModel, Machine } from '@usrdrv/emu';
 
-const BACKENDS = ['emu', 'usrdrv'] as const;
+const BACKENDS = ['emu', 'usrdrv', 'uio'] as const;
 export type BackendName = (typeof BACKENDS)[number];
 
 /** A machine to run on. */
@@ -31,10 +31,9 @@ export async function openHost(name: BackendName, devices: readonly DeviceModel[
     const { kernel } = new Machine({ devices });
     return host(name, kernel, userModeBackend(kernel));
   }
-  // Only here: it has an addon to load, and looks for a kernel with the interface.
-  const { LinuxKernel, usrdrvBackend } = await import('@usrdrv/native');
-  const backend = usrdrvBackend();
-  return host(name, new LinuxKernel(), backend);
+  // Only here: it has an addon to load, and looks at what the machine has.
+  const { LinuxKernel, openBackend } = await import('@usrdrv/native');
+  return host(name, new LinuxKernel(), openBackend({ only: [name] }));
 }
 
 function host(name: BackendName, kernel: UserModeKernel, backend: Backend): Host {

@@ -7,28 +7,50 @@ import type { Host, Trace } from './backends.ts';
 import { progress, type Style, styleOf } from './terminal.ts';
 import { timeline } from './timeline.ts';
 
+/** 13! does not fit edu's register. */
+const FACTORIALS = 12;
 /** Bytes read from the file at once. */
 const CHUNK = 1024 * 1024;
 
 /**
- * `usrdrv demo edu`: sends a file through the device and prints what became of it.
+ * `usrdrv demo edu`: sends a file through the device and prints what became of it. Where the backend has no DMA, and no file
+ * is named, the device computes factorials, which takes interrupts too.
  * @returns the exit code: 1 where something else came back
  */
 export async function demoEdu(host: Host, o: { input?: string; msi?: boolean }): Promise<number> {
+  const { dma, reasons } = host.backend.supports;
+  const noDma = dma ? undefined : (reasons?.dma ?? `${host.backend.name} has no DMA`);
+  if (noDma !== undefined && o.input !== undefined) throw new SystemError('ENOSYS', 'demo edu', { detail: noDma });
   const input = o.input ?? license();
   const size = sizeOf(input);
   using bindings = await bindDriver(host.backend, eduDriver({ msi: o.msi ?? false }));
   const [binding] = bindings.bound;
   if (binding === undefined) throw bindings.failed[0]?.error ?? new Error('there is no edu device');
 
-  const result = await roundTrip(host, binding.instance, input, size);
-  const { address } = binding.function;
   const style = styleOf(process.stdout);
-  const interrupts = o.msi ? 'MSI' : 'INTx';
-  process.stdout.write(`${input}\nthrough edu at ${address}, interrupts by ${interrupts}, ${host.description}\n\n`);
+  const where = `edu at ${binding.function.address}, interrupts by ${o.msi ? 'MSI' : 'INTx'}, ${host.description}`;
+  if (noDma !== undefined) {
+    process.stdout.write(`${where}\nno file goes through it: ${noDma}\n\n`);
+    return await factorials(binding.instance, style);
+  }
+  const result = await roundTrip(host, binding.instance, input, size);
+  process.stdout.write(`${input}\nthrough ${where}\n\n`);
   process.stdout.write(report(result, host, style));
   if (host.trace !== undefined) process.stdout.write(`\n${timeline(result.firstBlock, style)}`);
   return result.sent === result.received ? 0 : 1;
+}
+
+async function factorials(edu: Edu, style: Style): Promise<number> {
+  let expected = 1;
+  for (let n = 1; n <= FACTORIALS; n++) {
+    expected *= n;
+    const got = await edu.factorial(n);
+    const verdict = got === expected ? '' : style.red(`  not ${number(expected)}`);
+    process.stdout.write(`${`${n}!`.padStart(3)} = ${number(got)}${verdict}\n`);
+    if (got !== expected) return 1;
+  }
+  process.stdout.write(`interrupts  ${number(edu.interrupts)} taken\n`);
+  return 0;
 }
 
 interface RoundTrip {

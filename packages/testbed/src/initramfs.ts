@@ -38,7 +38,10 @@ export async function nodeInitramfs(kernel: KernelName): Promise<string> {
   await bundlePrograms(join(root, 'usrdrv'), {
     runner: join(inGuest, 'runner.ts'),
     unplug: join(inGuest, 'unplug.ts'),
+    'unplug-uio': join(inGuest, 'unplug-uio.ts'),
     native: join(packages, 'native', 'test', 'vm', 'guest.ts'),
+    uio: join(packages, 'native', 'test', 'vm', 'uio.ts'),
+    checksum: join(packages, '..', 'examples', 'checksum.ts'),
     vfio: join(packages, 'native', 'test', 'vm', 'vfio.ts'),
     'vfio-no-iommu': join(packages, 'native', 'test', 'vm', 'vfio-no-iommu.ts'),
     usrdrv: join(packages, 'cli', 'src', 'main.ts'),

@@ -7,9 +7,10 @@ import {
   SystemError,
   uioBackend,
 } from '@usrdrv/core';
+import { ledDriver } from '@usrdrv/drivers';
 import { eduDriver } from '@usrdrv/drivers/edu';
 import { describe, expect, test } from 'vitest';
-import { EduDevice, emulated, Machine } from '../../src/index.ts';
+import { EduDevice, emulated, LedDevice, Machine } from '../../src/index.ts';
 import type { PciDev } from '../../src/kernel/pci-dev.ts';
 import type { UioInfo } from '../../src/kernel/uio-info.ts';
 import { GenericPciDriver, interruptOf, maskIntx, memoryResources } from '../../src/kernel/uio-pci-generic.ts';
@@ -47,6 +48,24 @@ describe.each(['uio', 'iio'] as const)('over %s', (through) => {
     for (let n = 0; n <= 12; n++) expect(await edu?.instance.factorial(n)).toBe(factorial(n));
     expect(edu?.instance.interrupts).toBe(13);
     expect(await caught(edu?.instance.read(0, 16) ?? Promise.resolve())).toMatchObject({ code: 'ENOSYS' });
+  });
+
+  test('the LED port lights its LEDs, and takes each press by an interrupt', async () => {
+    const device = new LedDevice();
+    using backend = emulated({ devices: [device], interface: through });
+    using bindings = await bindDriver(backend, ledDriver);
+    const [led] = bindings.bound;
+    led?.instance.light(0b1010);
+    expect(device.leds).toBe(0b1010);
+    for (let press = 1; press <= 3; press++) {
+      const waiting = led?.instance.press();
+      await backend.clock.sleep(5);
+      device.press();
+      device.release();
+      expect(await waiting).toBe(true);
+      expect(led?.instance.interrupts).toBe(press);
+    }
+    expect(await led?.instance.press({ timeoutMs: 10 })).toBe(false);
   });
 
   test('what has happened before an open is nobody’s, and a line that was left masked is unmasked', async () => {

@@ -1,29 +1,19 @@
+import { Commands } from './commands.ts';
 import type { NodeGuest } from './node-guest.ts';
 import type { Check } from './suite.ts';
 
 /** The command line with `--backend usrdrv`: the same commands and the same output as on emu. */
 export async function demoChecks(guest: NodeGuest): Promise<Check[]> {
-  const checks: Check[] = [];
-  const expects = async (
-    name: string,
-    command: Promise<{ status: number | null; stdout: string }>,
-    ...shape: RegExp[]
-  ) => {
-    const { status, stdout } = await command;
-    const missing = shape.find((line) => !line.test(stdout));
-    if (status === 0 && missing === undefined) checks.push({ name });
-    else checks.push({ name, wrong: `status ${status}, without ${missing}:\n${stdout}`.replaceAll('\n', '\n  ') });
-    return stdout;
-  };
+  const commands = new Commands();
   const on = ['--backend', 'usrdrv'];
 
-  const listed = await expects(
+  const listed = await commands.expects(
     'usrdrv lspci',
     guest.run('usrdrv', 'lspci', ...on),
     /^0000:[0-9a-f]{2}:00\.0 1234:11e8 class 00ff00 irq \d+\n {4}BAR 0: memory at 0x[0-9a-f]{8}, 1 MiB/m,
   );
   for (const options of [[], ['--msi']]) {
-    await expects(
+    await commands.expects(
       ['usrdrv demo edu', ...options].join(' '),
       guest.run('usrdrv', 'demo', 'edu', ...on, ...options),
       /LICENSE\nthrough edu at 0000:[0-9a-f]{2}:00\.0, interrupts by (INTx|MSI), on Linux 6\.1\./,
@@ -33,7 +23,7 @@ export async function demoChecks(guest: NodeGuest): Promise<Check[]> {
     );
   }
   const [, irq = '', bar = ''] = /1234:11e8 .* irq (\d+)\n.*at (0x[0-9a-f]+)/.exec(listed) ?? [];
-  await expects(
+  await commands.expects(
     'usrdrv irq',
     guest.shell(watched(irq, Number(bar))),
     new RegExp(`^irq ${irq} on Linux 6\\.1\\.`),
@@ -42,7 +32,7 @@ export async function demoChecks(guest: NodeGuest): Promise<Check[]> {
       'm',
     ),
   );
-  return checks;
+  return commands.checks;
 }
 
 /** Watches a line that its device raises as soon as somebody has claimed it, and does not let go: one count a read (P13). */

@@ -2,10 +2,12 @@ import { runConformance } from '@usrdrv/conformance';
 import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
 import { kernelTests } from '../kernel-tests.ts';
 import { EMULATED_BACKENDS, LINUX_BACKENDS, type LinuxBackend } from './backends.ts';
+import { printedChecks } from './commands.ts';
 import { demoChecks } from './demos.ts';
 import { type BackendResults, matrix } from './matrix.ts';
 import { NodeGuest } from './node-guest.ts';
 import { type Column, type RuleRow, table } from './rows.ts';
+import { uioChecks } from './uio.ts';
 import { unplugChecks } from './unplug.ts';
 
 /** What was held against its promise, by name: nothing, or what was wrong. */
@@ -83,8 +85,9 @@ async function onGuest(kernel: Kernel): Promise<GuestResults> {
   const backends: BackendResults[] = [];
   const guest = await NodeGuest.boot(kernel);
   try {
-    const vfioChecks = () => (kernel === 'patched' ? nativeChecks(guest, 'vfio') : []);
-    for (const of of [nativeChecks, vfioChecks, demoChecks, unplugChecks]) checks.push(...(await of(guest)));
+    const programs = kernel === 'patched' ? ['native', 'vfio'] : ['native'];
+    for (const program of programs) checks.push(...(await printedChecks(guest, program)));
+    for (const of of [demoChecks, uioChecks, unplugChecks]) checks.push(...(await of(guest)));
     guest.replugEjected();
     for (const backend of LINUX_BACKENDS.filter((each) => each.kernel === kernel)) {
       backends.push({ name: backend.name, rows: await conformanceRows(guest, backend) });
@@ -103,7 +106,7 @@ async function onGuest(kernel: Kernel): Promise<GuestResults> {
 async function withoutIommu(): Promise<Check[]> {
   const guest = await NodeGuest.boot('patched', 'off');
   try {
-    const checks = await nativeChecks(guest, 'vfio-no-iommu');
+    const checks = await printedChecks(guest, 'vfio-no-iommu');
     await guest.end();
     return checks;
   } catch (error) {
@@ -126,20 +129,4 @@ async function conformanceRows(guest: NodeGuest, { name, options }: LinuxBackend
   const { status, stdout } = await guest.shell([PINNED, ...options].join(' '));
   if (!stdout.startsWith('[')) throw new Error(`usrdrv conformance, ${name}, ended with status ${status}: ${stdout}`);
   return JSON.parse(stdout);
-}
-
-/**
- * packages/native/test/vm/guest.ts prints `ok name`, or `not ok name` and why in lines that are indented; so does vfio.ts,
- * which takes a kernel that has VFIO.
- */
-async function nativeChecks(guest: NodeGuest, program = 'native'): Promise<Check[]> {
-  const { status, stdout } = await guest.run(program);
-  const checks = [...stdout.matchAll(/^(not )?ok (.*)\n?((?: {2}.*\n?)*)/gm)].map(([, not, name = '', why = '']) => ({
-    name,
-    ...(not !== undefined && { wrong: why.trim() }),
-  }));
-  if (status !== 0 || !/^\d+ passed, \d+ failed$/m.test(stdout)) {
-    checks.push({ name: `the checks of @usrdrv/native come to their end (${program})`, wrong: `status ${status}` });
-  }
-  return checks;
 }

@@ -1,0 +1,222 @@
+/**
+ * Runs in the guest: UIO's own rules, and the backend over it, with an edu device that uio_pci_generic has (`usrdrv bind`).
+ * Prints a line for each check, and `N passed, N failed` at the end.
+ */
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type Backend,
+  bindDriver,
+  EAGAIN,
+  EBUSY,
+  EFAULT,
+  EINVAL,
+  ENOSYS,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  O_NONBLOCK,
+  O_RDWR,
+  PAGE_SIZE,
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_MASTER,
+  type PciDevice,
+  POLLIN,
+  PROT_READ,
+  PROT_WRITE,
+  type VirtualAddress,
+  virtualAddress,
+} from '@usrdrv/core';
+import { DMA_MASK, eduDriver } from '@usrdrv/drivers/edu';
+import { LinuxKernel, openBackend, uioBackend } from '@usrdrv/native';
+import { type Checks, runChecks } from './checks.ts';
+
+/** QEMU, docs/specs/edu.rst */
+const RAISE = 0x60;
+const ACKNOWLEDGE = 0x64;
+const ROUNDS = 200;
+/** More than an interrupt takes from the device to the kernel. */
+const SETTLE_MS = 5;
+const NULL = virtualAddress(0n);
+/** Nothing is there. */
+const HOLE = virtualAddress(0x1000n);
+
+const kernel = new LinuxKernel();
+const { thread } = kernel.process;
+const address = boundEdu();
+const node = `/dev/${kernel.files.readdirSync(`/sys/bus/pci/devices/${address}/uio`)[0]}`;
+const buf = page();
+const count = new DataView(kernel.process.bytes(buf, 4).buffer);
+
+const checks: Checks = {
+  'openBackend takes uio for a function that has a node, and says why it is not usrdrv': () => {
+    using backend = openBackend({ device: address });
+    assert.equal(backend.name, 'uio');
+    const [usrdrv] = backend.passedOver;
+    assert.equal(usrdrv?.reason, `${address} is bound to uio_pci_generic`);
+    assert.equal(usrdrv?.remedy, `usrdrv bind ${address} --to none`);
+  },
+
+  'N1 a read takes 4 bytes and no other length; nothing new is EAGAIN; EFAULT leaves the snapshot': async () => {
+    using device = open();
+    const fd = succeeds(thread.open(node, O_RDWR | O_NONBLOCK));
+    for (const length of [1, 3, 5, 8]) assert.equal(thread.read(fd, buf, length), -EINVAL);
+    assert.equal(thread.read(fd, buf, 4), -EAGAIN);
+    await interrupt(device);
+    assert.equal(thread.read(fd, HOLE, 4), -EFAULT);
+    assert.equal(thread.read(fd, buf, 4), 4);
+    assert.equal(count.getInt32(0, true), total());
+    assert.equal(thread.read(fd, buf, 4), -EAGAIN);
+    thread.close(fd);
+  },
+
+  'N2 N5 every open has a snapshot of its own, and all hear of each event': async () => {
+    using device = open();
+    const fds = [succeeds(thread.open(node, O_RDWR | O_NONBLOCK)), succeeds(thread.open(node, O_RDWR | O_NONBLOCK))];
+    await interrupt(device);
+    const late = succeeds(thread.open(node, O_RDWR | O_NONBLOCK));
+    assert.deepEqual(
+      fds.map((fd) => thread.read(fd, buf, 4)),
+      [4, 4],
+    );
+    assert.equal(thread.read(late, buf, 4), -EAGAIN);
+    for (const fd of [...fds, late]) thread.close(fd);
+  },
+
+  'N3 N8 the line is masked at the device as it fires, and poll leaves it so': async () => {
+    using device = open();
+    const fd = succeeds(thread.open(node, O_RDWR | O_NONBLOCK));
+    await interrupt(device);
+    assert(masked(device));
+    assert.equal(await thread.poll([{ fd, events: POLLIN, revents: 0 }], 0), 1);
+    assert.equal(thread.read(fd, buf, 4), 4);
+    assert.equal(await thread.poll([{ fd, events: POLLIN, revents: 0 }], 20), 0);
+    assert(masked(device));
+    using irq = device.irq();
+    assert.equal(irq.tryRead(), undefined);
+    assert(!masked(device));
+    thread.close(fd);
+  },
+
+  'N4 a write of another length than 4 is EINVAL; uio_pci_generic has no irqcontrol, ENOSYS': () => {
+    const fd = succeeds(thread.open(node, O_RDWR | O_NONBLOCK));
+    for (const length of [1, 3, 8]) assert.equal(thread.write(fd, buf, length), -EINVAL);
+    assert.equal(thread.write(fd, buf, 4), -ENOSYS);
+    thread.close(fd);
+  },
+
+  'N6 mmap of a map that is not there is EINVAL': () => {
+    const fd = succeeds(thread.open(node, O_RDWR | O_NONBLOCK));
+    for (const map of [4n, 5n, 1000n]) {
+      const offset = map * BigInt(PAGE_SIZE);
+      assert.equal(thread.mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset), -EINVAL);
+    }
+    thread.close(fd);
+  },
+
+  'N8 closing the node anywhere takes bus mastering away; opening the device gives it back': () => {
+    using device = open();
+    assert(isMaster(device));
+    thread.close(succeeds(thread.open(node, O_RDWR)));
+    assert(!isMaster(device));
+    device.close();
+    using again = open();
+    assert(isMaster(again));
+  },
+
+  [`await irq.read() takes ${ROUNDS} interrupts over uio, one at a time`]: async () => {
+    using device = open();
+    using irq = device.irq();
+    const registers = device.bar(0);
+    for (let round = 0; round < ROUNDS; round++) {
+      const read = irq.read();
+      registers.write32(RAISE, 1);
+      assert.equal(await read, 1);
+      registers.write32(ACKNOWLEDGE, 1);
+    }
+  },
+
+  'drivers/edu computes factorials by interrupts over uio, unchanged': async () => {
+    using backend = uioBackend();
+    using bindings = await bindDriver(backend, eduDriver());
+    const [bound] = bindings.bound;
+    assert(bound !== undefined, String(bindings.failed[0]?.error));
+    let product = 1;
+    for (let n = 1; n <= 12; n++) {
+      product *= n;
+      assert.equal(await bound.instance.factorial(n), product);
+    }
+    assert(bound.instance.interrupts >= 12);
+  },
+
+  'there is no DMA: usr_pci_open is EBUSY while the function has a node, and supports says so': () => {
+    const { domain, bus, slot, function: fn } = address;
+    assert.equal(thread.usrPciOpen(bus, slot, fn, DMA_MASK, domain), -EBUSY);
+    using backend = uioBackend();
+    assert.equal(backend.supports.dma, false);
+    assert.match(backend.supports.reasons?.dma ?? '', /EBUSY for usr_pci_open/);
+    using device = backend.pci.open(address, { dmaMask: DMA_MASK });
+    assert.throws(() => device.dma.allocConsistent(PAGE_SIZE), { code: 'ENOSYS', message: /EBUSY for usr_pci_open/ });
+  },
+};
+
+await runChecks(checks);
+// Some backends were left open.
+process.exit();
+
+/** The edu device that has a node. */
+function boundEdu() {
+  using backend = uioBackend();
+  const found = [...backend.pci.scan()].find(
+    (each) =>
+      each.vendorId === 0x1234 &&
+      each.deviceId === 0x11e8 &&
+      kernel.files.existsSync(`/sys/bus/pci/devices/${each.address}/uio`),
+  );
+  if (found === undefined) throw new Error('no edu device has a UIO node');
+  return found.address;
+}
+
+/** Its device, acknowledged; the backend is closed by the end of the process. */
+function open(backend: Backend = uioBackend()): PciDevice {
+  const device = backend.pci.open(address, { dmaMask: DMA_MASK });
+  device.bar(0).write32(ACKNOWLEDGE, 0xffff_ffff);
+  return device;
+}
+
+/** One interrupt, which leaves the line masked. */
+async function interrupt(device: PciDevice): Promise<void> {
+  // Whoever opens the interrupt starts with the line unmasked.
+  device.irq().close();
+  const before = total();
+  device.bar(0).write32(RAISE, 1);
+  await delay(SETTLE_MS);
+  device.bar(0).write32(ACKNOWLEDGE, 1);
+  assert.equal(total() - before, 1);
+}
+
+/** The node's count of all events. */
+function total(): number {
+  const name = node.split('/').at(-1);
+  return Number(new TextDecoder().decode(kernel.files.readFileSync(`/sys/class/uio/${name}/event`)));
+}
+
+function masked({ config }: PciDevice): boolean {
+  return (config.read16(PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) !== 0;
+}
+
+function isMaster({ config }: PciDevice): boolean {
+  return (config.read16(PCI_COMMAND) & PCI_COMMAND_MASTER) !== 0;
+}
+
+function succeeds(result: number): number {
+  assert(result >= 0, `errno ${-result}`);
+  return result;
+}
+
+function page(): VirtualAddress {
+  const at = thread.mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+  assert(typeof at === 'bigint');
+  return at;
+}

@@ -1,0 +1,127 @@
+/**
+ * In the guest: two edu devices that uio_pci_generic has are pulled out while a reader, a poller and a driver use them. Prints
+ * `ready` when they are in use, what became of it as JSON (an {@link UnpluggedUio}) once the host has unplugged both, and what
+ * works then (a {@link PluggedAgainUio}) once the host has plugged them in again.
+ */
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { bindDriver, type PciAddress, SystemError } from '@usrdrv/core';
+import { DMA_MASK, Edu, eduDriver } from '@usrdrv/drivers/edu';
+import { uioBackend } from '@usrdrv/native';
+
+/** What became of what was in use; errors by their code. */
+export interface UnpluggedUio {
+  /** `irq.read()`, and `irq.poll()` with `tryRead()` after it, asleep on a line that is silent. */
+  readonly read: string;
+  readonly poll: string;
+  /** A driver in the middle of computing. */
+  readonly driver: string;
+  /** A device that is still open, asked for its configuration space. */
+  readonly config: string;
+  /** Descriptors and mappings of the devices that are left when all has been closed. */
+  readonly held: readonly string[];
+}
+
+/** What works with the devices that were plugged in afterwards. */
+export interface PluggedAgainUio {
+  readonly factorials: readonly number[];
+}
+
+/** What a descriptor or a mapping of a device is of. */
+const OF_A_DEVICE = /\/dev\/uio\d+|\/(?:config|resource\d)$|\/dev\/mem/;
+
+using backend = uioBackend();
+const [first, second] = bindAll();
+if (first === undefined || second === undefined) throw new Error('there are no two edu devices');
+
+const pulled = await (async (): Promise<UnpluggedUio> => {
+  using device = backend.pci.open(first, { dmaMask: DMA_MASK });
+  const irq = device.irq();
+  // In QEMU a line may interrupt once, falsely: counts are passed over.
+  const read = codeOf(again(() => irq.read()));
+  const poll = codeOf(again(async () => (await irq.poll()) && irq.tryRead()));
+  const driver = codeOf(compute(second));
+  await delay(300);
+  console.log('ready');
+
+  const outcome = { read: await read, poll: await poll, driver: await driver };
+  const config = await codeOf((async () => device.config.read16(0))());
+  device.close();
+  while (edus().length > 0) await delay(50);
+  return { ...outcome, config, held: held() };
+})();
+console.log(JSON.stringify(pulled));
+
+while (edus().length < 2) await delay(50);
+// The kernel may still be at work on the second.
+await delay(200);
+bindAll();
+const bindings = await bindDriver(backend, eduDriver());
+for (const { error } of bindings.failed) throw error;
+const factorials: number[] = [];
+for (const { instance } of bindings.bound) factorials.push(await instance.factorial(10));
+bindings.remove();
+unbindAll();
+console.log(JSON.stringify({ factorials } satisfies PluggedAgainUio));
+process.exit();
+
+/** Gives both to uio_pci_generic. */
+function bindAll(): PciAddress[] {
+  const all = edus();
+  for (const address of all) {
+    writeFileSync(`/sys/bus/pci/devices/${address}/driver_override`, 'uio_pci_generic');
+    writeFileSync('/sys/bus/pci/drivers/uio_pci_generic/bind', `${address}`);
+  }
+  return all;
+}
+
+/** Takes them away again: what comes after this program finds them without a driver. */
+function unbindAll(): void {
+  for (const address of edus()) {
+    writeFileSync('/sys/bus/pci/drivers/uio_pci_generic/unbind', `${address}`);
+    writeFileSync(`/sys/bus/pci/devices/${address}/driver_override`, '\n');
+  }
+}
+
+function edus(): PciAddress[] {
+  return [...backend.pci.scan()]
+    .filter((each) => each.vendorId === 0x1234 && each.deviceId === 0x11e8)
+    .map((each) => each.address);
+}
+
+async function compute(address: PciAddress): Promise<void> {
+  using device = backend.pci.open(address, { dmaMask: DMA_MASK });
+  using edu = new Edu(device, backend.clock);
+  await again(() => edu.factorial(12));
+}
+
+/** Calls until it fails. */
+async function again(call: () => Promise<unknown>): Promise<never> {
+  for (;;) {
+    await call();
+    await delay(1);
+  }
+}
+
+async function codeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    return `ended with ${String(await call)}`;
+  } catch (error) {
+    return error instanceof SystemError ? error.code : String(error);
+  }
+}
+
+function held(): string[] {
+  const mappings = readFileSync('/proc/self/maps', 'utf8').split('\n');
+  const descriptors = readdirSync('/proc/self/fd').flatMap((fd) => linkOf(`/proc/self/fd/${fd}`));
+  return [...mappings, ...descriptors].filter((each) => OF_A_DEVICE.test(each));
+}
+
+/** Nothing for a descriptor that is gone by now, as that of the directory is. */
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    return [];
+  }
+}
