@@ -53,6 +53,16 @@ static void bind_driver(const struct edu *e, const char *driver)
 	checked(sysfs_write("/sys/bus/pci/drivers_probe", e->name), driver);
 }
 
+void give_to_uio(struct rival *r)
+{
+	bind_driver(r->device, "uio_pci_generic");
+}
+
+void give_to_vfio(struct rival *r)
+{
+	bind_driver(r->device, "vfio-pci");
+}
+
 /* uio_pci_generic masks at the device, and it is for the program to unmask. */
 static void unmask_uio(const struct rival *r)
 {

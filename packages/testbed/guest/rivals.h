@@ -23,6 +23,10 @@ void open_uio(struct rival *);
 void open_vfio_intx(struct rival *);
 void open_vfio_msi(struct rival *);
 
+/* Those that Node opens: a driver of the kernel has the device first. */
+void give_to_uio(struct rival *);
+void give_to_vfio(struct rival *);
+
 /* What DMA is mapped with, of the devices opened last. */
 extern int usr_pci_fd, vfio_container;
 

@@ -1,10 +1,13 @@
 /**
  * In the guest: a reader of interrupts that guest/latency.c measures, `reader.mjs WAY DEVICE SEEN OFFSET`. It says in shared
- * memory when it had each interrupt, and how many it had.
+ * memory when it had each interrupt, and how many it had. The ways: `sync`, `await`, `uio`, `vfio` (by MSI).
  */
+import { execFileSync } from 'node:child_process';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import {
+  type Backend,
   checkResult,
+  type DmaMapper,
   MAP_SHARED,
   type MmioRegion,
   O_RDWR,
@@ -13,7 +16,7 @@ import {
   PROT_WRITE,
   virtualAddress,
 } from '@usrdrv/core';
-import { LinuxKernel, usrdrvBackend } from '@usrdrv/native';
+import { LinuxKernel, uioBackend, usrdrvBackend, vfioBackend } from '@usrdrv/native';
 import { lockMemory, RealtimeIrq, SCHED_FIFO, setScheduler } from '@usrdrv/native/realtime';
 
 /** struct seen of guest/latency.c. */
@@ -21,6 +24,9 @@ const SEEN = { ns: 0, count: 8 } as const;
 /** As the readers in C run. */
 const PRIORITY = 10;
 const DMA_MASK = 0xfff_ffffn;
+/** As guest/latency.c maps. */
+const MAPPINGS = 1000;
+const BATCHES = 30;
 /** edu's register that takes the reasons of its interrupt back (QEMU, docs/specs/edu.rst). */
 const ACKNOWLEDGE = 0x64;
 
@@ -33,7 +39,7 @@ if (isMainThread && way === 'sync') {
 
 async function readForEver(): Promise<never> {
   const seen = sharedPage(file);
-  const function_ = usrdrvBackend().pci.open(device, { dmaMask: DMA_MASK });
+  const function_ = backend().pci.open(device, { dmaMask: DMA_MASK });
   const registers = function_.bar(0);
   const now = process.hrtime.bigint;
   let count = 0;
@@ -44,16 +50,41 @@ async function readForEver(): Promise<never> {
     seen.write32(Number(offset) + SEEN.count, ++count);
   };
 
+  const mappings = way === 'vfio' ? timeMappings(function_.dma) : 0n;
   lockMemory();
+  // Where the readers in C are too.
+  execFileSync('/bin/busybox', ['taskset', '-p', '1', String(new LinuxKernel().process.thread.tid)], {
+    stdio: 'ignore',
+  });
   setScheduler(SCHED_FIFO, PRIORITY);
-  const irq = function_.irq();
+  const irq = way === 'vfio' ? function_.irq(0) : function_.irq();
   if (way === 'sync') {
     const { line } = irq;
     irq.close();
     using realtime = new RealtimeIrq(line);
     for (had(0n); ; had(now())) realtime.readSync();
   }
-  for (had(0n); ; had(now())) await irq.read();
+  for (had(mappings); ; had(now())) await irq.read();
+}
+
+/** Nanoseconds that it takes to map a thousand pages, one by one, and to unmap them again: the median. */
+function timeMappings(dma: DmaMapper): bigint {
+  const memory = dma.allocUser(MAPPINGS * PAGE_SIZE);
+  memory.bytes.fill(1);
+  const pages = Array.from({ length: MAPPINGS }, (_, nth) => memory.subarray(nth * PAGE_SIZE, (nth + 1) * PAGE_SIZE));
+  const times = Array.from({ length: BATCHES }, () => {
+    const start = process.hrtime.bigint();
+    for (const mapping of pages.map((page) => dma.map(page, 'bidirectional'))) mapping.unmap();
+    return process.hrtime.bigint() - start;
+  });
+  memory.free();
+  times.sort((a, b) => Number(a - b));
+  return times[BATCHES / 2] ?? 0n;
+}
+
+function backend(): Backend {
+  if (way === 'uio') return uioBackend();
+  return way === 'vfio' ? vfioBackend() : usrdrvBackend();
 }
 
 /** A page of a file that another process has mapped too. */
