@@ -1,7 +1,7 @@
 // A file through edu and back by direct I/O, and the SHA-256 of what was sent and of what came back: the device fetches the
 // bytes from memory of this program and puts them there again, and no processor copies them.
 //
-//   npx tsx examples/checksum.ts [--backend emu|usrdrv|uio] [FILE]
+//   npx tsx examples/checksum.ts [--backend emu|usrdrv|vfio|uio] [FILE]
 //
 // UIO has no DMA, and says so.
 import { createHash } from 'node:crypto';

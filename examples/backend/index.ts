@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { type Backend, type UserModeKernel, userModeBackend } from '@usrdrv/core';
 import { type DeviceModel, Machine } from '@usrdrv/emu';
 
-const BACKENDS = ['emu', 'usrdrv', 'uio'] as const;
+const BACKENDS = ['emu', 'usrdrv', 'vfio', 'uio'] as const;
 export type BackendName = (typeof BACKENDS)[number];
 
 /** A machine to run on. */
