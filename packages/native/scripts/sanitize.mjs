@@ -15,7 +15,8 @@ try {
   const options = `log_path=${reports}:log_exe_name=1`;
   const { status } = spawnSync(
     join(workspace, 'node_modules', '.bin', 'vitest'),
-    ['run', 'packages/native', '--typecheck.enabled=false', ...process.argv.slice(2)],
+    // Processes take several times as long to start, and each test of how one ends has a limit.
+    ['run', 'packages/native', '--typecheck.enabled=false', '--maxConcurrency=2', ...process.argv.slice(2)],
     {
       cwd: workspace,
       stdio: ['ignore', 'inherit', 'inherit'],
