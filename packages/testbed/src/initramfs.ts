@@ -28,11 +28,19 @@ export function executorInitramfs(): string {
   return pack(root);
 }
 
+const nodeArchives = new Map<KernelName, Promise<string>>();
+
 /**
  * The same with Node and the packages: {@link runner} and the programs that it runs, in /usrdrv/bin, with the addon where
- * @usrdrv/native looks for it.
+ * @usrdrv/native looks for it. Packed once for each kernel.
  */
-export async function nodeInitramfs(kernel: KernelName): Promise<string> {
+export function nodeInitramfs(kernel: KernelName): Promise<string> {
+  const packed = nodeArchives.get(kernel) ?? packNode(kernel);
+  nodeArchives.set(kernel, packed);
+  return packed;
+}
+
+async function packNode(kernel: KernelName): Promise<string> {
   const root = folderOf(`testbed-initramfs-node-${kernel}`);
   kernelModules(kernel, join(root, 'modules'));
   await bundlePrograms(join(root, 'usrdrv'), {

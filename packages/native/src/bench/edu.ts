@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   checkResult,
@@ -10,6 +10,8 @@ import {
   O_RDONLY,
   O_RDWR,
   PAGE_SIZE,
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
   type PciAddress,
   type PhysicalAddress,
   PROT_READ,
@@ -54,10 +56,11 @@ export class EduSeat {
   ) {
     const { thread } = kernel.process;
     this.address = address;
+    const hasIrqFile = kernelInterface() !== 'none';
     // The kernel routes the line when somebody enables the device for the first time.
     // Not every driver does: vfio-pci waits until somebody opens the device.
-    if (driver === undefined || kernelInterface() !== 'none') enableOnce(kernel, address);
-    if (driver !== undefined) bindTo(driver, address);
+    if (hasIrqFile) enableOnce(kernel, address);
+    else if (driver !== undefined) bindTo(driver, address);
     this.irq = Number(sysfs(address, 'irq'));
     this.bar0 = physicalAddress(BigInt(sysfs(address, 'resource').split(' ')[0] ?? ''));
     const mem = checkResult(thread.open('/dev/mem', O_RDWR), 'open', '/dev/mem');
@@ -65,7 +68,8 @@ export class EduSeat {
     thread.close(mem);
     this.#registers.write32(FACTORIAL_STATUS, 0);
     this.#registers.write32(ACKNOWLEDGE, EVERY_BIT);
-    if (driver === undefined) this.#forgetFalse();
+    if (hasIrqFile) this.#forgetFalse();
+    if (hasIrqFile && driver !== undefined) bindTo(driver, address);
   }
 
   async raise(bits: number): Promise<void> {
@@ -84,11 +88,13 @@ export class EduSeat {
   }
 
   /**
-   * In QEMU a line that fell while nobody had it open interrupts once, falsely, when somebody opens it. A line that rises
-   * and falls while it is open is as it should be afterwards.
+   * In QEMU a line that fell while nobody had it open interrupts falsely when somebody opens it, and again after each end of
+   * interrupt: a driver that looks at its device, as uio_pci_generic, finds nothing, until the kernel gives the line up ("nobody
+   * cared"). A line that rises and falls while it is open is as it should be afterwards.
    */
   #forgetFalse(): void {
     const { thread } = this.kernel.process;
+    enableIntx(this.address);
     const fd = checkResult(thread.open(`/proc/irq/${this.irq}/irq`, O_RDONLY | O_NONBLOCK), 'open');
     const page = this.#page(MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
     this.#registers.write32(RAISE, 1);
@@ -109,6 +115,19 @@ export class EduSeat {
 
 function enableOnce({ process: { thread } }: LinuxKernel, { domain, bus, slot, function: fn }: PciAddress): void {
   thread.close(checkResult(thread.usrPciOpen(bus, slot, fn, 0n, domain), 'usr_pci_open'));
+}
+
+/** Clears what the driver that had the function last may have left set. */
+function enableIntx(address: PciAddress): void {
+  const config = openSync(`/sys/bus/pci/devices/${address}/config`, 'r+');
+  try {
+    const command = new DataView(new ArrayBuffer(2));
+    readSync(config, command, 0, 2, PCI_COMMAND);
+    command.setUint16(0, command.getUint16(0, true) & ~PCI_COMMAND_INTX_DISABLE, true);
+    writeSync(config, command, 0, 2, PCI_COMMAND);
+  } finally {
+    closeSync(config);
+  }
 }
 
 /** Sleeps with the thread. */

@@ -35,12 +35,17 @@ export async function demoChecks(guest: NodeGuest): Promise<Check[]> {
   return commands.checks;
 }
 
-/** Watches a line that its device raises as soon as somebody has claimed it, and does not let go: one count a read (P13). */
+/**
+ * Watches a line that its device raises as soon as somebody has claimed it, and does not let go: one count a read (P13). In
+ * QEMU a line that falls while nobody has it interrupts falsely from then on, so in the end it rises and falls while it is open.
+ */
 function watched(irq: string, bar: number): string {
   return `
     (until grep -q "^ *${irq}:.* node" /proc/interrupts; do busybox usleep 50000; done; busybox devmem ${bar + 0x60} 32 1) &
     /bin/node /usrdrv/bin/usrdrv.mjs irq ${irq} --count 3 --backend usrdrv; status=$?
     busybox devmem ${bar + 0x64} 32 1
+    for file in /proc/irq/${irq}/irq /dev/usrdrv/irq/${irq}; do [ -e $file ] && break; done
+    (exec 3<$file; busybox devmem ${bar + 0x60} 32 1; busybox usleep 50000; busybox devmem ${bar + 0x64} 32 1; busybox usleep 50000)
     exit $status`
     .replaceAll('busybox', '/bin/busybox')
     .replaceAll('grep', '/bin/busybox grep');

@@ -17,12 +17,15 @@ const PROGRAM_MS = 240_000;
 export class NodeGuest {
   private constructor(private readonly guest: Guest) {}
 
-  /** @param iommu as the kernel's option intel_iommu has it */
-  static async boot(kernel: KernelName, iommu: 'on' | 'off' = 'on'): Promise<NodeGuest> {
+  /**
+   * @param name of its console's log
+   * @param iommu as the kernel's option intel_iommu has it
+   */
+  static async boot(kernel: KernelName, name: string, iommu: 'on' | 'off'): Promise<NodeGuest> {
     const guest = await Guest.boot({
       kernel: kernelImage(kernel),
       initramfs: await nodeInitramfs(kernel),
-      console: join(cacheFolder(), `console-testbed-conformance-${kernel}.log`),
+      console: join(cacheFolder(), `console-testbed-conformance-${name}.log`),
       memory: 1536,
       answerMs: PROGRAM_MS,
       // Debian's kernel leaves the IOMMU alone unless it is told to use it.
