@@ -14,7 +14,7 @@ import { stress } from './programs/stress.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
 suites: kernel (the C tests), conformance, programs, litmus, defects (of the 2005 code), samples, stress, latency;
-left out: kernel, programs, litmus, defects
+left out: kernel, conformance, programs, litmus, defects
   --programs <n>   random programs (20000)
   --length <n>     system calls in the longest (50)
   --seed <n>       where the random numbers start; left out, somewhere else each time
