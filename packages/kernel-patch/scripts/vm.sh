@@ -168,8 +168,11 @@ vm_boot() {
 		</dev/null 2>/dev/null | tr -d '\r' || true
 }
 
-# vm_splats CONSOLE: what no healthy kernel prints, with what follows it.
+# vm_splats CONSOLE: what no healthy kernel prints, with what follows it. That a
+# program has mapped the same memory twice, which DMA debugging tells of, is
+# between the program and its device.
 vm_splats() {
-	grep -aE -A 25 'WARNING: |BUG: |Oops|Kernel panic|Call Trace|INFO: task|unreferenced object|UBSAN|possible recursive|DMA-API: (.*device driver|.*error)|proc_dir_entry .* already' "$1" |
+	sed '/cacheline tracking EEXIST, overlapping/,/end trace/d' "$1" |
+		grep -aE -A 25 'WARNING: |BUG: |Oops|Kernel panic|Call Trace|INFO: task|unreferenced object|UBSAN|possible recursive|DMA-API: (.*device driver|.*error)|proc_dir_entry .* already' |
 		grep -avE 'Spectre|RETBleed' | head -n 80
 }
