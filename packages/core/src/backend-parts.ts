@@ -3,10 +3,17 @@
  */
 export { type Closeable, closed, closeEach, OpenResources } from './open-resources.ts';
 export { BarRegions, type MapBar } from './user-mode-backend/bar-regions.ts';
-export { checkSize, UserModeMemory } from './user-mode-backend/dma-memory.ts';
+export {
+  checkMappable,
+  checkSize,
+  MemoryMapping,
+  UserModeConsistentMemory,
+  UserModeMemory,
+} from './user-mode-backend/dma-memory.ts';
 export { checkVector, intxLine } from './user-mode-backend/intx.ts';
 export { checkLine } from './user-mode-backend/irq-file.ts';
 export { FileIrqSource, type InterruptFile } from './user-mode-backend/irq-source.ts';
+export { MappedRegion } from './user-mode-backend/mmio-region.ts';
 export { readNumber, readText, scanSysfs, sysfsPath } from './user-mode-backend/sysfs.ts';
 export { AnonymousMemory, immediate, mapped } from './user-mode-backend/user-memory.ts';
 export { type BackendResources, KernelBackend, type KernelInterfaceOf } from './user-mode-backend/user-mode-backend.ts';

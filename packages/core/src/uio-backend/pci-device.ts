@@ -9,7 +9,7 @@ import { BarRegions, type MapBar } from '../user-mode-backend/bar-regions.ts';
 import { UserModeConfigSpace } from '../user-mode-backend/config-space.ts';
 import { checkVector, intxLine } from '../user-mode-backend/intx.ts';
 import { FileIrqSource } from '../user-mode-backend/irq-source.ts';
-import { mapFile, mapPath } from '../user-mode-backend/mmio-region.ts';
+import { type MappedRegion, mapFile, mapPath } from '../user-mode-backend/mmio-region.ts';
 import { sysfsPath } from '../user-mode-backend/sysfs.ts';
 import { AnonymousMemory, immediate } from '../user-mode-backend/user-memory.ts';
 import type { BackendResources } from '../user-mode-backend/user-mode-backend.ts';
@@ -116,7 +116,7 @@ export class UioPciDevice implements PciDevice {
   };
 
   /** sysfs has the BARs that a driver made no maps of: wide ones, prefetchable ones, the sixth. */
-  #mapResource(index: number, inPage: number, length: number, owner: OpenResources<MmioRegion>): MmioRegion {
+  #mapResource(index: number, inPage: number, length: number, owner: OpenResources<MmioRegion>): MappedRegion {
     const path = sysfsPath(this.address, `resource${index}`);
     return mapPath(this.#kernel.process, path, { offset: 0n, inPage, length }, owner);
   }

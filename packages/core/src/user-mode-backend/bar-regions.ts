@@ -4,12 +4,13 @@ import type { MmioRegion } from '../mmio.ts';
 import { type Closeable, OpenResources } from '../open-resources.ts';
 import type { PciAddress } from '../pci-address.ts';
 import type { FileView } from '../user-mode-kernel.ts';
+import type { MappedRegion } from './mmio-region.ts';
 import { readText, sysfsPath } from './sysfs.ts';
 
 const BARS = 6;
 
 /** Maps the memory of a BAR; the region takes itself out of `owner` as it closes. */
-export type MapBar = (bar: MemoryBar, owner: OpenResources<MmioRegion>) => MmioRegion;
+export type MapBar = (bar: MemoryBar, owner: OpenResources<MmioRegion>) => MappedRegion;
 
 /** The BARs of an opened device: each is mapped when it is asked for, and then stays the same region until it is closed. */
 export class BarRegions implements Closeable {
@@ -17,7 +18,7 @@ export class BarRegions implements Closeable {
   readonly #address: PciAddress;
   readonly #map: MapBar;
   readonly #open = new OpenResources<MmioRegion>();
-  readonly #regions: (MmioRegion | undefined)[] = [];
+  readonly #regions: (MappedRegion | undefined)[] = [];
   #closed = false;
 
   constructor(files: FileView, address: PciAddress, map: MapBar) {
@@ -40,6 +41,11 @@ export class BarRegions implements Closeable {
     const region = this.#map(bar, this.#open);
     this.#regions[index] = region;
     return region;
+  }
+
+  /** The device is given back: what is open of it says so. */
+  remove(): void {
+    for (const region of this.#regions) region?.remove();
   }
 
   close(): void {

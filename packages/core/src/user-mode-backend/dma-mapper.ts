@@ -11,7 +11,7 @@ import {
   SCATTERLIST,
   type UserProcess,
 } from '../user-mode-kernel.ts';
-import { checkSize, UserModeConsistentMemory, UserModeMemory } from './dma-memory.ts';
+import { checkMappable, checkSize, MemoryMapping, UserModeConsistentMemory, UserModeMemory } from './dma-memory.ts';
 import { AnonymousMemory } from './user-memory.ts';
 
 const DIRECTIONS: Readonly<Record<DmaDirection, number>> = {
@@ -35,7 +35,7 @@ export class UserModeDmaMapper implements DmaMapper {
   readonly #path: string;
   readonly #userMemory: OpenResources<Closeable>;
   readonly #consistent = new OpenResources<Closeable>();
-  readonly #mappings = new Set<UserModeDmaMapping>();
+  readonly #mappings = new Set<MemoryMapping>();
   #scratch: AnonymousMemory;
   #view: DataView;
   #closed = false;
@@ -67,7 +67,9 @@ export class UserModeDmaMapper implements DmaMapper {
     const address = virtualAddress(this.#view.getBigUint64(VADDR, true));
     const bus = busAddress(this.#view.getBigUint64(DMAADDR, true));
     try {
-      return new UserModeConsistentMemory(this.#process, address, bus, size, this.#consistent);
+      const bytes = this.#process.bytes(address, size);
+      const unmap = () => checkResult(thread.munmap(address, PAGE_SIZE), 'munmap');
+      return new UserModeConsistentMemory(bytes, bus, this.#consistent, unmap);
     } catch (error) {
       thread.munmap(address, PAGE_SIZE);
       throw error;
@@ -80,13 +82,8 @@ export class UserModeDmaMapper implements DmaMapper {
     return UserModeMemory.allocate(this.#process, size, this.#userMemory);
   }
 
-  map(memory: UserMemory, direction: DmaDirection): DmaMapping {
-    if (!(memory instanceof UserModeMemory) || !memory.isOf(this.#userMemory)) {
-      throw new TypeError('only memory that allocUser of the same backend gave can be mapped');
-    }
-    if (!Object.hasOwn(DIRECTIONS, direction)) {
-      throw new RangeError(`a direction is one of ${Object.keys(DIRECTIONS).join(', ')}, not ${String(direction)}`);
-    }
+  map(userMemory: UserMemory, direction: DmaDirection): DmaMapping {
+    const memory = checkMappable(userMemory, direction, this.#userMemory, DIRECTIONS);
     this.#checkOpen('usr_pci_mmap');
     if (memory.freed) throw this.#error('EFAULT', 'usr_pci_mmap', 'the memory was freed');
     const size = memory.bytes.length;
@@ -95,7 +92,10 @@ export class UserModeDmaMapper implements DmaMapper {
     const nents = Math.floor(size / PAGE_SIZE) + 2;
     this.#fillMappingInfo(memory.address, size, nents, direction);
     checkResult(this.#process.thread.usrPciMmap(this.#fd, this.#scratch.address), 'usr_pci_mmap', this.#path);
-    const mapping = new UserModeDmaMapping(this, memory, direction, this.#segments(nents), this.#mappings);
+    // What the kernel knows the mapping by (U5).
+    const name = busAddress(this.#view.getBigUint64(MAPPING_INFO.dmaaddr, true));
+    const release = () => this.#unmap(name);
+    const mapping = new MemoryMapping(memory, direction, this.#segments(nents), this.#mappings, release);
     if (mapping.segments.length === 0) {
       // The 2005 kernel hands a failure of the mapping out as an empty list (UD4).
       mapping.unmap();
@@ -105,16 +105,11 @@ export class UserModeDmaMapper implements DmaMapper {
   }
 
   /** usr_pci_munmap; after the device was closed (U2), or pulled out, the kernel has done it already. */
-  unmap(name: BusAddress): void {
+  #unmap(name: BusAddress): void {
     if (this.#closed) return;
     this.#view.setBigUint64(MAPPING_INFO.dmaaddr, name, true);
     const result = this.#process.thread.usrPciMunmap(this.#fd, this.#scratch.address);
     if (result !== -ENODEV) checkResult(result, 'usr_pci_munmap', this.#path);
-  }
-
-  /** The first bus address of the mapping just made: what the kernel knows it by (U5). */
-  get lastName(): BusAddress {
-    return busAddress(this.#view.getBigUint64(MAPPING_INFO.dmaaddr, true));
   }
 
   /** After the device's descriptor was closed: bus mastering is off, and what was mapped is unmapped. */
@@ -160,41 +155,5 @@ export class UserModeDmaMapper implements DmaMapper {
 
   #error(code: 'EINVAL' | 'EFAULT' | 'EIO', syscall: string, detail: string): SystemError {
     return new SystemError(code, syscall, { path: this.#path, detail });
-  }
-}
-
-class UserModeDmaMapping implements DmaMapping {
-  readonly memory: UserModeMemory;
-  readonly direction: DmaDirection;
-  readonly segments: readonly DmaSegment[];
-  readonly #mapper: UserModeDmaMapper;
-  readonly #name: BusAddress;
-  readonly #open: Set<UserModeDmaMapping>;
-
-  constructor(
-    mapper: UserModeDmaMapper,
-    memory: UserModeMemory,
-    direction: DmaDirection,
-    segments: readonly DmaSegment[],
-    open: Set<UserModeDmaMapping>,
-  ) {
-    this.#mapper = mapper;
-    this.#name = mapper.lastName;
-    this.memory = memory;
-    this.direction = direction;
-    this.segments = segments;
-    this.#open = open;
-    open.add(this);
-    memory.countMapping(1);
-  }
-
-  unmap(): void {
-    if (!this.#open.delete(this)) return;
-    this.memory.countMapping(-1);
-    this.#mapper.unmap(this.#name);
-  }
-
-  [Symbol.dispose](): void {
-    this.unmap();
   }
 }

@@ -1,31 +1,24 @@
-import type { BusAddress, VirtualAddress } from '../address.ts';
-import type { ConsistentMemory, UserMemory } from '../dma.ts';
-import { checkResult, SystemError } from '../errors.ts';
+import type { BusAddress } from '../address.ts';
+import type { ConsistentMemory, DmaDirection, DmaMapping, DmaSegment, UserMemory } from '../dma.ts';
+import { SystemError } from '../errors.ts';
 import type { Closeable, OpenResources } from '../open-resources.ts';
-import { PAGE_SIZE, type UserProcess } from '../user-mode-kernel.ts';
+import type { UserProcess } from '../user-mode-kernel.ts';
 import { AnonymousMemory, NO_BYTES } from './user-memory.ts';
 
-/** What `usr_pci_get_consistent` gave: one page of the process, given back with munmap(2) (U3). */
+/** Consistent memory of a device: bytes of the process, and where the device finds them. */
 export class UserModeConsistentMemory implements ConsistentMemory, Closeable {
   readonly busAddress: BusAddress;
-  readonly #process: UserProcess;
-  readonly #address: VirtualAddress;
   readonly #owner: OpenResources<Closeable>;
+  readonly #release: () => void;
   #bytes: Uint8Array;
   #freed = false;
 
-  constructor(
-    process: UserProcess,
-    address: VirtualAddress,
-    busAddress: BusAddress,
-    size: number,
-    owner: OpenResources<Closeable>,
-  ) {
-    this.#process = process;
-    this.#address = address;
+  /** @param release gives the memory back, called once */
+  constructor(bytes: Uint8Array, busAddress: BusAddress, owner: OpenResources<Closeable>, release: () => void) {
     this.busAddress = busAddress;
-    this.#bytes = process.bytes(address, size);
+    this.#bytes = bytes;
     this.#owner = owner;
+    this.#release = release;
     owner.add(this);
   }
 
@@ -38,7 +31,7 @@ export class UserModeConsistentMemory implements ConsistentMemory, Closeable {
     this.#freed = true;
     this.#bytes = NO_BYTES;
     this.#owner.delete(this);
-    checkResult(this.#process.thread.munmap(this.#address, PAGE_SIZE), 'munmap');
+    this.#release();
   }
 
   close(): void {
@@ -139,5 +132,65 @@ export class UserModeMemory implements UserMemory, Closeable {
 export function checkSize(size: number): void {
   if (!Number.isSafeInteger(size) || size <= 0) {
     throw new RangeError(`the size of memory is a positive integer, not ${String(size)}`);
+  }
+}
+
+/**
+ * What `map` of a DmaMapper is given.
+ * @param userMemory all user memory of the backend
+ * @param directions what the kernel calls each direction
+ * @throws TypeError memory of another backend, or none; RangeError no direction
+ */
+export function checkMappable(
+  memory: UserMemory,
+  direction: DmaDirection,
+  userMemory: OpenResources<Closeable>,
+  directions: Readonly<Record<DmaDirection, number>>,
+): UserModeMemory {
+  if (!(memory instanceof UserModeMemory) || !memory.isOf(userMemory)) {
+    throw new TypeError('only memory that allocUser of the same backend gave can be mapped');
+  }
+  if (!Object.hasOwn(directions, direction)) {
+    throw new RangeError(`a direction is one of ${Object.keys(directions).join(', ')}, not ${String(direction)}`);
+  }
+  return memory;
+}
+
+/** User memory that is mapped for a device. */
+export class MemoryMapping implements DmaMapping {
+  readonly memory: UserModeMemory;
+  readonly direction: DmaDirection;
+  readonly segments: readonly DmaSegment[];
+  readonly #open: Set<MemoryMapping>;
+  readonly #release: () => void;
+
+  /**
+   * @param open all mappings of the device
+   * @param release has the kernel take it back, called once
+   */
+  constructor(
+    memory: UserModeMemory,
+    direction: DmaDirection,
+    segments: readonly DmaSegment[],
+    open: Set<MemoryMapping>,
+    release: () => void,
+  ) {
+    this.memory = memory;
+    this.direction = direction;
+    this.segments = segments;
+    this.#open = open;
+    this.#release = release;
+    open.add(this);
+    memory.countMapping(1);
+  }
+
+  unmap(): void {
+    if (!this.#open.delete(this)) return;
+    this.memory.countMapping(-1);
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.unmap();
   }
 }

@@ -29,7 +29,7 @@ export function mapPhysical(
   address: bigint,
   length: number,
   owner: OpenResources<MmioRegion>,
-): MmioRegion {
+): MappedRegion {
   const first = physicalAddress(address);
   if (!Number.isSafeInteger(length) || length <= 0) {
     throw new RangeError(`the length of a region is a positive integer, not ${String(length)}`);
@@ -51,7 +51,7 @@ export function mapBar(
   resource: string,
   { address, size }: { readonly address: bigint; readonly size: number },
   owner: OpenResources<MmioRegion>,
-): MmioRegion {
+): MappedRegion {
   try {
     return mapPhysical(process, address, size, owner);
   } catch (error) {
@@ -69,7 +69,7 @@ export function mapPath(
   path: string,
   range: Omit<MappedRange, 'fd' | 'path'>,
   owner: OpenResources<MmioRegion>,
-): MmioRegion {
+): MappedRegion {
   const { thread } = process;
   const fd = checkResult(thread.open(path, O_RDWR | O_CLOEXEC), 'open', path);
   try {
@@ -100,21 +100,22 @@ export function mapFile(
   process: UserProcess,
   { fd, path, offset, inPage, length }: MappedRange,
   owner: OpenResources<MmioRegion>,
-): MmioRegion {
+): MappedRegion {
   const { thread } = process;
   const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
   const mapping = mapped(thread.mmap(virtualAddress(0n), pages, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset), path);
   try {
     const registers = process.mmio(virtualAddress(mapping + BigInt(inPage)), length);
     const unmap = () => checkResult(thread.munmap(mapping, pages), 'munmap');
-    return owner.add(new UserModeMmioRegion(registers, unmap, owner));
+    return owner.add(new MappedRegion(registers, unmap, owner));
   } catch (error) {
     thread.munmap(mapping, pages);
     throw error;
   }
 }
 
-class UserModeMmioRegion implements MmioRegion {
+/** Mapped registers, until they are closed (EBADF from then on), or their device is given back (ENODEV). */
+export class MappedRegion implements MmioRegion {
   readonly length: number;
   #registers: MmioRegion;
   readonly #unmap: () => void;
@@ -161,33 +162,39 @@ class UserModeMmioRegion implements MmioRegion {
 
   close(): void {
     if (this.#registers === CLOSED) return;
-    const registers = this.#registers;
-    this.#registers = CLOSED;
     this.#owner.delete(this);
-    registers.close();
-    this.#unmap();
+    this.#replace(CLOSED);
+  }
+
+  /** The device is given back: nothing of it stays mapped. */
+  remove(): void {
+    if (this.#registers !== CLOSED) this.#replace(REMOVED);
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+
+  #replace(registers: MmioRegion): void {
+    const before = this.#registers;
+    this.#registers = registers;
+    if (before === REMOVED) return;
+    before.close();
+    this.#unmap();
+  }
 }
 
-/** Stands in for the registers of a closed region, so that an open one is asked nothing more at each access. */
-const CLOSED: MmioRegion = {
-  length: 0,
-  read8: refuse,
-  read16: refuse,
-  read32: refuse,
-  read64: refuse,
-  write8: refuse,
-  write16: refuse,
-  write32: refuse,
-  write64: refuse,
-  close: () => undefined,
-  [Symbol.dispose]: () => undefined,
-};
+/** What stands in for registers that are there no more, so that those that are there are asked nothing besides. */
+function refusing(refuse: () => never): MmioRegion {
+  const access = { read8: refuse, read16: refuse, read32: refuse, read64: refuse };
+  const store = { write8: refuse, write16: refuse, write32: refuse, write64: refuse };
+  return { length: 0, ...access, ...store, close: () => undefined, [Symbol.dispose]: () => undefined };
+}
 
-function refuse(): never {
+const CLOSED = refusing(() => {
   throw closed('mmio');
-}
+});
+
+const REMOVED = refusing(() => {
+  throw new SystemError('ENODEV', 'mmio', { detail: 'the device was removed' });
+});

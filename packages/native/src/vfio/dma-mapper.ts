@@ -5,7 +5,6 @@ import {
   type DmaDirection,
   type DmaMapper,
   type DmaMapping,
-  type DmaSegment,
   PAGE_SIZE,
   SystemError,
   type UserMemory,
@@ -14,10 +13,13 @@ import {
 import {
   AnonymousMemory,
   type Closeable,
+  checkMappable,
   checkSize,
   closed,
   closeEach,
+  MemoryMapping,
   OpenResources,
+  UserModeConsistentMemory,
   UserModeMemory,
 } from '@usrdrv/core/backend-parts';
 import { VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE } from './uapi.ts';
@@ -32,7 +34,6 @@ const DIRECTIONS: Readonly<Record<DmaDirection, number>> = {
 
 /** As much as the interface promises for one mapping. */
 const MAX_SIZE = 0xffff_ffff;
-const NO_BYTES = new Uint8Array(0);
 
 /** DMA through the container of the device's group (V4, V5). One mapping is one run of bus addresses. */
 export class VfioDmaMapper implements DmaMapper {
@@ -44,7 +45,7 @@ export class VfioDmaMapper implements DmaMapper {
   readonly #consistent = new OpenResources<Closeable>();
   /** Every run of bus addresses that is mapped. */
   readonly #runs = new Set<IovaRun>();
-  readonly #mappings = new Set<VfioDmaMapping>();
+  readonly #mappings = new Set<MemoryMapping>();
   #state: 'open' | 'closed' | 'removed' = 'open';
 
   /**
@@ -72,7 +73,8 @@ export class VfioDmaMapper implements DmaMapper {
     const memory = new AnonymousMemory(this.#process, size);
     try {
       const run = this.#mapPages(memory.address, memory.length, DIRECTIONS.bidirectional);
-      return this.#consistent.add(new VfioConsistentMemory(memory, size, run, this.#consistent));
+      const release = () => closeEach([run, memory]);
+      return new UserModeConsistentMemory(memory.bytes.subarray(0, size), run.iova, this.#consistent, release);
     } catch (error) {
       memory.close();
       throw error;
@@ -85,13 +87,8 @@ export class VfioDmaMapper implements DmaMapper {
     return UserModeMemory.allocate(this.#process, size, this.#userMemory);
   }
 
-  map(memory: UserMemory, direction: DmaDirection): DmaMapping {
-    if (!(memory instanceof UserModeMemory) || !memory.isOf(this.#userMemory)) {
-      throw new TypeError('only memory that allocUser of the same backend gave can be mapped');
-    }
-    if (!Object.hasOwn(DIRECTIONS, direction)) {
-      throw new RangeError(`a direction is one of ${Object.keys(DIRECTIONS).join(', ')}, not ${String(direction)}`);
-    }
+  map(userMemory: UserMemory, direction: DmaDirection): DmaMapping {
+    const memory = checkMappable(userMemory, direction, this.#userMemory, DIRECTIONS);
     this.#checkOpen();
     if (memory.freed) throw this.#error('EFAULT', 'the memory was freed');
     const { length } = memory.bytes;
@@ -101,7 +98,7 @@ export class VfioDmaMapper implements DmaMapper {
     const pages = Math.ceil((inPage + length) / PAGE_SIZE) * PAGE_SIZE;
     const run = this.#mapPages(memory.address - BigInt(inPage), pages, DIRECTIONS[direction]);
     const segment = { busAddress: busAddress(run.iova + BigInt(inPage)), length };
-    return new VfioDmaMapping(memory, direction, [segment], run, this.#mappings);
+    return new MemoryMapping(memory, direction, [segment], this.#mappings, () => run.close());
   }
 
   /** The device is given back, and can reach nothing any more. What the process has stays until it is freed. */
@@ -176,76 +173,5 @@ class IovaRun implements Closeable {
     if (this.#closed) return;
     this.#closed = true;
     this.#release();
-  }
-}
-
-class VfioConsistentMemory implements ConsistentMemory, Closeable {
-  readonly busAddress: BusAddress;
-  readonly #memory: AnonymousMemory;
-  readonly #run: IovaRun;
-  readonly #owner: OpenResources<Closeable>;
-  #bytes: Uint8Array;
-  #freed = false;
-
-  constructor(memory: AnonymousMemory, size: number, run: IovaRun, owner: OpenResources<Closeable>) {
-    this.#memory = memory;
-    this.#bytes = memory.bytes.subarray(0, size);
-    this.#run = run;
-    this.busAddress = run.iova;
-    this.#owner = owner;
-  }
-
-  get bytes(): Uint8Array {
-    return this.#bytes;
-  }
-
-  free(): void {
-    if (this.#freed) return;
-    this.#freed = true;
-    this.#bytes = NO_BYTES;
-    this.#owner.delete(this);
-    closeEach([this.#run, this.#memory]);
-  }
-
-  close(): void {
-    this.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
-  }
-}
-
-class VfioDmaMapping implements DmaMapping {
-  readonly memory: UserModeMemory;
-  readonly direction: DmaDirection;
-  readonly segments: readonly DmaSegment[];
-  readonly #run: IovaRun;
-  readonly #open: Set<VfioDmaMapping>;
-
-  constructor(
-    memory: UserModeMemory,
-    direction: DmaDirection,
-    segments: readonly DmaSegment[],
-    run: IovaRun,
-    open: Set<VfioDmaMapping>,
-  ) {
-    this.memory = memory;
-    this.direction = direction;
-    this.segments = segments;
-    this.#run = run;
-    this.#open = open;
-    open.add(this);
-    memory.countMapping(1);
-  }
-
-  unmap(): void {
-    if (!this.#open.delete(this)) return;
-    this.memory.countMapping(-1);
-    this.#run.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.unmap();
   }
 }

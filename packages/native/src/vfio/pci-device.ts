@@ -9,7 +9,7 @@ import {
   SystemError,
 } from '@usrdrv/core';
 import { type BackendResources, BarRegions, type Closeable, closeEach } from '@usrdrv/core/backend-parts';
-import { mapBarRegion, type VfioBarRegion } from './bar-region.ts';
+import { mapBarRegion } from './bar-region.ts';
 import { VfioConfigSpace } from './config-space.ts';
 import type { DeviceFile } from './device-file.ts';
 import { VfioDmaMapper } from './dma-mapper.ts';
@@ -63,7 +63,6 @@ export class VfioPciDevice implements VfioDevice {
   readonly #owner: BackendResources;
   readonly #device: DeviceFile;
   readonly #bars: BarRegions;
-  readonly #regions = new Set<VfioBarRegion>();
   readonly #interrupts: VfioInterrupts;
   readonly #removed = new AbortController();
   #failed = new AbortController();
@@ -101,11 +100,9 @@ export class VfioPciDevice implements VfioDevice {
       throw error;
     }
     this.#interrupts = new VfioInterrupts(kernel, address, this.#device, this.config);
-    this.#bars = new BarRegions(kernel.files, address, (bar, regions) => {
-      const region = mapBarRegion(kernel.process, this.#device, bar, regions);
-      this.#regions.add(region);
-      return region;
-    });
+    this.#bars = new BarRegions(kernel.files, address, (bar, regions) =>
+      mapBarRegion(kernel.process, this.#device, bar, regions),
+    );
     owner.devices.add(this);
   }
 
@@ -217,7 +214,7 @@ export class VfioPciDevice implements VfioDevice {
       closeEach([
         { close: () => this.#interrupts.remove() },
         { close: () => this.#stopWatching() },
-        ...[...this.#regions].map((region) => ({ close: () => region.remove() })),
+        { close: () => this.#bars.remove() },
         { close: () => this.#stopMastering() },
         { close: () => this.dma.remove() },
         { close: () => this.#device.remove() },

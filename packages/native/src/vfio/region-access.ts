@@ -48,7 +48,8 @@ export class PartlyMappedRegisters implements MmioRegion {
   }
 
   read64(offset: number): bigint {
-    return this.#mapped(offset).registers.read64(offset - this.#mapped(offset).offset);
+    const area = this.#mapped(offset);
+    return area.registers.read64(offset - area.offset);
   }
 
   write8(offset: number, value: number): void {
@@ -64,7 +65,8 @@ export class PartlyMappedRegisters implements MmioRegion {
   }
 
   write64(offset: number, value: bigint): void {
-    this.#mapped(offset).registers.write64(offset - this.#mapped(offset).offset, value);
+    const area = this.#mapped(offset);
+    area.registers.write64(offset - area.offset, value);
   }
 
   close(): void {

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict';
+
 /** What a program in the guest holds against the kernel, by name. */
 export type Checks = Readonly<Record<string, () => void | Promise<void>>>;
 
@@ -16,4 +18,10 @@ export async function runChecks(checks: Checks): Promise<void> {
     }
   }
   console.log(`${passed} passed, ${all.length - passed} failed`);
+}
+
+/** A system call's result, which is no error. */
+export function succeeds(result: number): number {
+  assert(result >= 0, `errno ${-result}`);
+  return result;
 }

@@ -35,6 +35,7 @@ import {
 import { eduDriver } from '@usrdrv/drivers/edu';
 import { kernelInterface, LinuxKernel, usrdrvBackend } from '@usrdrv/native';
 import { lockMemory, RealtimeIrq, setScheduler } from '@usrdrv/native/realtime';
+import { type Checks, runChecks, succeeds } from './checks.ts';
 
 /** QEMU, docs/specs/edu.rst */
 const RAISE = 0x60;
@@ -48,7 +49,7 @@ const ROUNDS = 200;
 /** QEMU 7.2 dies of a transfer that touches the last byte of edu's buffer of 4096. */
 const BLOCK = 4095;
 
-const checks: Record<string, () => void | Promise<void>> = {
+const checks: Checks = {
   'the kernel’s interface is found': () => {
     assert.notEqual(kernelInterface(), 'none');
     console.log(`  by ${kernelInterface()}`);
@@ -318,18 +319,7 @@ else if (process.argv[2] === 'hold') hold(() => process.send?.('holds'));
 else await main();
 
 async function main(): Promise<void> {
-  let passed = 0;
-  const names = Object.keys(checks);
-  for (const name of names) {
-    try {
-      await checks[name]?.();
-      passed++;
-      console.log(`ok ${name}`);
-    } catch (error) {
-      console.log(`not ok ${name}\n  ${error instanceof Error ? error.stack : String(error)}`);
-    }
-  }
-  console.log(`${passed} passed, ${names.length - passed} failed`);
+  await runChecks(checks);
   process.exit();
 }
 
@@ -393,11 +383,6 @@ function lineOf(device: PciDevice): number {
 
 function text(kernel: LinuxKernel, file: string): string {
   return new TextDecoder().decode(kernel.files.readFileSync(`/sys/bus/pci/devices/${eduAddress()}/${file}`));
-}
-
-function succeeds(result: number): number {
-  assert(result >= 0, `errno ${-result}`);
-  return result;
 }
 
 function pages(kernel: LinuxKernel, count = 1): VirtualAddress {

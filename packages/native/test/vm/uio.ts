@@ -30,7 +30,7 @@ import {
 } from '@usrdrv/core';
 import { DMA_MASK, eduDriver } from '@usrdrv/drivers/edu';
 import { LinuxKernel, openBackend, uioBackend } from '@usrdrv/native';
-import { type Checks, runChecks } from './checks.ts';
+import { type Checks, runChecks, succeeds } from './checks.ts';
 
 /** QEMU, docs/specs/edu.rst */
 const RAISE = 0x60;
@@ -208,11 +208,6 @@ function masked({ config }: PciDevice): boolean {
 
 function isMaster({ config }: PciDevice): boolean {
   return (config.read16(PCI_COMMAND) & PCI_COMMAND_MASTER) !== 0;
-}
-
-function succeeds(result: number): number {
-  assert(result >= 0, `errno ${-result}`);
-  return result;
 }
 
 function page(): VirtualAddress {

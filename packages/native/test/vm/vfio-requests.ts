@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { EBUSY, EEXIST, EFAULT, EINVAL, MAP_ANONYMOUS, MAP_PRIVATE, O_RDWR, PAGE_SIZE } from '@usrdrv/core';
 import { type Addon, addon } from '../../src/addon.ts';
-import type { Checks } from './checks.ts';
+import { type Checks, succeeds } from './checks.ts';
 
 const CONTAINER = '/dev/vfio/vfio';
 const TYPE1V2 = 3;
@@ -74,9 +74,4 @@ function withContainer(address: string, act: (calls: Addon, container: number) =
 
 function groupPath(address: string): string {
   return `/dev/vfio/${readlinkSync(`/sys/bus/pci/devices/${address}/iommu_group`).split('/').at(-1)}`;
-}
-
-function succeeds(result: number): number {
-  assert(result >= 0, `errno ${-result}`);
-  return result;
 }

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { bindDriver, type PciAddress, SystemError } from '@usrdrv/core';
 import { DMA_MASK, Edu, eduDriver } from '@usrdrv/drivers/edu';
 import { uioBackend } from '@usrdrv/native';
+import { edus } from './edus.ts';
 
 /** What became of what was in use; errors by their code. */
 export interface UnpluggedUio {
@@ -47,12 +48,12 @@ const pulled = await (async (): Promise<UnpluggedUio> => {
   const outcome = { read: await read, poll: await poll, driver: await driver };
   const config = await codeOf((async () => device.config.read16(0))());
   device.close();
-  while (edus().length > 0) await delay(50);
+  while (edus(backend).length > 0) await delay(50);
   return { ...outcome, config, held: held() };
 })();
 console.log(JSON.stringify(pulled));
 
-while (edus().length < 2) await delay(50);
+while (edus(backend).length < 2) await delay(50);
 // The kernel may still be at work on the second.
 await delay(200);
 bindAll();
@@ -67,7 +68,7 @@ process.exit();
 
 /** Gives both to uio_pci_generic. */
 function bindAll(): PciAddress[] {
-  const all = edus();
+  const all = edus(backend);
   for (const address of all) {
     writeFileSync(`/sys/bus/pci/devices/${address}/driver_override`, 'uio_pci_generic');
     writeFileSync('/sys/bus/pci/drivers/uio_pci_generic/bind', `${address}`);
@@ -77,16 +78,10 @@ function bindAll(): PciAddress[] {
 
 /** Takes them away again: what comes after this program finds them without a driver. */
 function unbindAll(): void {
-  for (const address of edus()) {
+  for (const address of edus(backend)) {
     writeFileSync('/sys/bus/pci/drivers/uio_pci_generic/unbind', `${address}`);
     writeFileSync(`/sys/bus/pci/devices/${address}/driver_override`, '\n');
   }
-}
-
-function edus(): PciAddress[] {
-  return [...backend.pci.scan()]
-    .filter((each) => each.vendorId === 0x1234 && each.deviceId === 0x11e8)
-    .map((each) => each.address);
 }
 
 async function compute(address: PciAddress): Promise<void> {

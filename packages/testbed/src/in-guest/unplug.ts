@@ -5,7 +5,6 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  type Backend,
   bindDriver,
   errnoName,
   MAP_ANONYMOUS,
@@ -23,6 +22,7 @@ import {
 } from '@usrdrv/core';
 import { DMA_MASK, Edu, echo, eduDriver } from '@usrdrv/drivers/edu';
 import { LinuxKernel, usrdrvBackend } from '@usrdrv/native';
+import { edus } from './edus.ts';
 
 /** What became of what was in use; errors by their name. */
 export interface Unplugged {
@@ -91,12 +91,6 @@ for (const msi of [false, true]) {
 }
 console.log(JSON.stringify({ devices: edus(backend).length, echoed } satisfies PluggedAgain));
 process.exit();
-
-function edus({ pci }: Backend): PciAddress[] {
-  return [...pci.scan()]
-    .filter((each) => each.vendorId === 0x1234 && each.deviceId === 0x11e8)
-    .map((each) => each.address);
-}
 
 /** In QEMU a line that fell while nobody had it open interrupts once, falsely: counts are passed over. */
 async function readUntilItFails(fd: number, buf: VirtualAddress): Promise<number> {
