@@ -218,6 +218,8 @@ int usr_irq_claim(struct file *file, unsigned int irq)
 		irq_set_status_flags(irq, IRQ_DISABLE_UNLAZY);
 
 	file->private_data = u;
+	/* A read can be told not to sleep: preadv2(2) with RWF_NOWAIT. */
+	file->f_mode |= FMODE_NOWAIT;
 	/* No position: a reader that sleeps must not keep others waiting. */
 	return stream_open(file_inode(file), file);
 }

@@ -164,6 +164,24 @@ static void p4_eagain(void)
 	EQ(EWOULDBLOCK, EAGAIN);
 }
 
+/* One call that does not sleep, on a file whose reads do. */
+static void p4_nowait(void)
+{
+	int fd = start(O_RDONLY), count = 0;
+	struct iovec vector = { &count, sizeof(count) };
+
+	EQ(preadv2(fd, &vector, 1, -1, RWF_NOWAIT), -1);
+	EQ(errno, EAGAIN);
+	raise_counted(fd);
+	EQ(preadv2(fd, &vector, 1, -1, RWF_NOWAIT), sizeof(count));
+	EQ(count, 1);
+	edu_ack(e);
+	/* It unmasks the line, as each read that finds nothing. */
+	EQ(preadv2(fd, &vector, 1, -1, RWF_NOWAIT), -1);
+	EQ(errno, EAGAIN);
+	raise_counted(fd);
+}
+
 static void p5_masked(void)
 {
 	int fd = start(O_RDONLY);
@@ -478,6 +496,7 @@ const struct test irq_tests[] = {
 	  p4_eintr },
 	{ "P4 a read restarts under SA_RESTART", p4_restart },
 	{ "P4 EAGAIN under O_NONBLOCK", p4_eagain },
+	{ "P4 RWF_NOWAIT", p4_nowait },
 	{ "P5 a read that returns a count leaves the line masked", p5_masked },
 	{ "P6 a second open is EBUSY until the last close", p6_busy },
 	{ "P6 a line that the kernel holds is EBUSY", p6_kernel_lines },
