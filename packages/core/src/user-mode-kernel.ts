@@ -23,6 +23,13 @@ export type MaySleep<T = SyscallResult> = T | Promise<T>;
  */
 export interface Interruptible {
   readonly signal?: AbortSignal;
+  /**
+   * Makes of the result of a call that slept what its promise resolves with; the promise rejects with what it throws. So who
+   * wants something else than the result needs no promise more.
+   */
+  readonly onReturn?: (result: SyscallResult) => MaySleep;
+  /** Told of what the promise rejects with where a signal's handler threw while the call slept. */
+  readonly onThrow?: (error: unknown) => void;
 }
 
 /** One entry of poll(2). `revents` is filled in; an `fd` below 0 is passed over. */

@@ -21,7 +21,7 @@ const QUEUE =
   'this.wait.add(entry);\n      task.state = TASK_INTERRUPTIBLE;\n      if (task.cpu.stopsAt(ARM)) yield ARM;';
 
 const POLL_LOOKS = `if (task.cpu.stopsAt(ARM)) yield ARM;
-    if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+    while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
     const ready = this.#arm(task.cpu);
     if (task.cpu.stopsAt(LOOK)) yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;`;

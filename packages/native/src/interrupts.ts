@@ -4,7 +4,7 @@ import type { Addon } from './addon.ts';
 /** A call that sleeps. */
 interface Sleeper {
   readonly call: bigint;
-  readonly resolve: (result: number) => void;
+  readonly returned: (result: number) => void;
 }
 
 /** Those that one signal interrupts. */
@@ -42,7 +42,7 @@ export class Interrupts {
     for (const sleeper of sleepers) {
       if (!this.#addon.interrupt(sleeper.call)) continue;
       sleepers.delete(sleeper);
-      sleeper.resolve(-EINTR);
+      sleeper.returned(-EINTR);
     }
   }
 }

@@ -98,12 +98,11 @@ export class LinuxThread implements UserThread {
   poll(fds: readonly PollFd[], timeoutMs: number, o?: Interruptible): MaySleep {
     const entries = pollEntries(fds);
     if (typeof entries === 'number') return entries;
-    const result = this.#sleep((done) => this.#addon.poll(entries, timeoutMs, done), o);
     const store = (count: number): number => {
       if (count >= 0) storeRevents(fds, entries);
       return count;
     };
-    return typeof result === 'number' ? store(result) : result.then(store);
+    return this.#sleep((done) => this.#addon.poll(entries, timeoutMs, done), o, store);
   }
 
   select(sets: FdSets, timeoutMs: number | undefined, o?: Interruptible): MaySleep {
@@ -127,14 +126,13 @@ export class LinuxThread implements UserThread {
     if (!Number.isInteger(maxevents) || maxevents <= 0 || maxevents > EP_MAX_EVENTS) return -EINVAL;
     if (!Array.isArray(events) || Object.isFrozen(events)) return -EFAULT;
     const ready = new Float64Array(2 * Math.min(maxevents, EVENTS_AT_ONCE));
-    const result = this.#sleep((done) => this.#addon.epollWait(epfd, ready, timeoutMs, done), o);
     const store = (count: number): number => {
       if (count < 0) return count;
       events.length = 0;
       for (let at = 0; at < 2 * count; at += 2) events.push({ events: ready[at] ?? 0, data: ready[at + 1] ?? 0 });
       return count;
     };
-    return typeof result === 'number' ? store(result) : result.then(store);
+    return this.#sleep((done) => this.#addon.epollWait(epfd, ready, timeoutMs, done), o, store);
   }
 
   mmap(
@@ -215,21 +213,41 @@ export class LinuxThread implements UserThread {
     return -ENOSYS;
   }
 
-  /** A call that may sleep: its result, or a promise of it. An abort is a signal that the thread has caught. */
-  #sleep(start: (done: (result: number) => void) => number | bigint, o: Interruptible | undefined): MaySleep {
+  /**
+   * A call that may sleep: its result, or a promise of what `onReturn` makes of it. An abort is a signal that the thread has
+   * caught.
+   * @param store hands the caller what the call left in memory, before anybody hears of its result
+   */
+  #sleep(
+    start: (done: (result: number) => void) => number | bigint,
+    o: Interruptible | undefined,
+    store: (result: number) => number = asItIs,
+  ): MaySleep {
     let settle: ((result: number) => void) | undefined;
     const call = start((result) => settle?.(result));
-    if (typeof call === 'number') return call;
-    return new Promise((resolve) => {
-      settle = resolve;
+    if (typeof call === 'number') return store(call);
+    return new Promise((resolve, reject) => {
+      const onReturn = typeof o?.onReturn === 'function' ? o.onReturn : asItIs;
+      const returned = (result: number): void => {
+        try {
+          resolve(onReturn(store(result)));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      settle = returned;
       const signal = o?.signal;
       if (signal === undefined) return;
-      const sleeper = { call, resolve };
+      const sleeper = { call, returned };
       const sleepers = this.#interrupts.add(signal, sleeper);
       settle = (result) => {
         sleepers.delete(sleeper);
-        resolve(result);
+        returned(result);
       };
     });
   }
+}
+
+function asItIs(result: number): number {
+  return result;
 }

@@ -70,6 +70,24 @@ describe('poll', () => {
     thread.close(fd);
   });
 
+  test('who waited is told what onReturn makes of the result, once revents are there, or what it throws', async () => {
+    const { thread, eventfd, raise } = bench();
+    const fd = eventfd();
+    const entry: PollFd = { fd, events: POLLIN, revents: 0 };
+    const doubled = thread.poll([entry], -1, { onReturn: (ready) => 2 * ready + entry.revents });
+    const failed = thread.poll([entry], -1, {
+      onReturn: () => {
+        throw new Error('from onReturn');
+      },
+    });
+    raise(fd);
+    expect(await doubled).toBe(2 + POLLIN);
+    await expect(failed).rejects.toThrow('from onReturn');
+    // One that does not sleep returns its result.
+    expect(thread.poll([entry], -1, { onReturn: () => 99 })).toBe(1);
+    thread.close(fd);
+  });
+
   test('several wait for one descriptor, each for its own events and time', async () => {
     const { thread, eventfd, raise, poll } = bench();
     const fd = eventfd();

@@ -4,6 +4,7 @@ import { type Closeable, closeEach } from '../open-resources.ts';
 import type { PciAddress } from '../pci-address.ts';
 import { UserModeConfigSpace } from '../user-mode-backend/config-space.ts';
 import type { InterruptFile } from '../user-mode-backend/irq-source.ts';
+import { type PolledFile, readWhenReady } from '../user-mode-backend/read-when-ready.ts';
 import { readNumber, sysfsPath } from '../user-mode-backend/sysfs.ts';
 import { AnonymousMemory, immediate } from '../user-mode-backend/user-memory.ts';
 import {
@@ -31,11 +32,11 @@ export function openNode(thread: UserThread, { events }: UioNode): number {
  * The interrupts of a UIO node, or of an IIO one. The node never unmasks by itself (N3): before a wait it is told to by
  * irqcontrol, and where its driver has none bit 10 of the command register is cleared in configuration space (N8).
  */
-export class UioIrqFile implements InterruptFile {
+export class UioIrqFile implements InterruptFile, PolledFile {
   readonly path: string;
-  readonly #thread: UserThread;
+  readonly thread: UserThread;
   readonly #fd: number;
-  readonly #fds: PollFd[];
+  readonly fds: readonly PollFd[];
   readonly #config: ConfigSpace;
   /** Bytes of an event: a count of all of them (N1), or one each (S5). */
   readonly #width: 4 | 1;
@@ -55,9 +56,9 @@ export class UioIrqFile implements InterruptFile {
    */
   constructor({ process, files }: UserModeKernel, node: UioNode, fd: number, config: ConfigSpace) {
     this.path = node.events;
-    this.#thread = process.thread;
+    this.thread = process.thread;
     this.#fd = fd;
-    this.#fds = [{ fd, events: POLLIN, revents: 0 }];
+    this.fds = [{ fd, events: POLLIN, revents: 0 }];
     this.#config = config;
     this.#width = node.kind === 'iio' ? 1 : 4;
     const opened = [{ close: () => this.#closeFd() }];
@@ -101,7 +102,7 @@ export class UioIrqFile implements InterruptFile {
 
   read(o: Interruptible): MaySleep {
     const now = this.tryRead();
-    return now === -EAGAIN ? this.#wait(o) : now;
+    return now === -EAGAIN ? readWhenReady(this, o) : now;
   }
 
   tryRead(): number {
@@ -117,24 +118,14 @@ export class UioIrqFile implements InterruptFile {
   }
 
   async poll(timeoutMs: number, o: Interruptible): Promise<number> {
-    const now = await this.#thread.poll(this.#fds, 0);
+    const now = await this.thread.poll(this.fds, 0);
     if (now !== 0) return now;
     this.#unmask();
-    return this.#thread.poll(this.#fds, timeoutMs, o);
+    return this.thread.poll(this.fds, timeoutMs, o);
   }
 
   close(): void {
     closeEach([{ close: () => this.#closeFd() }, this.#memory, ...this.#own]);
-  }
-
-  async #wait(o: Interruptible): Promise<number> {
-    for (;;) {
-      const ready = await this.#thread.poll(this.#fds, -1, o);
-      if (ready < 0) return ready;
-      // Somebody else may have taken it, and the line is masked then.
-      const count = this.tryRead();
-      if (count !== -EAGAIN) return count;
-    }
   }
 
   /** The events since the last read, or -errno. A node whose device has gone says EIO (N7). */
@@ -163,7 +154,7 @@ export class UioIrqFile implements InterruptFile {
   }
 
   #readNode(): number {
-    const result = immediate(this.#thread.read(this.#fd, this.#memory.address, this.#width), 'read');
+    const result = immediate(this.thread.read(this.#fd, this.#memory.address, this.#width), 'read');
     if (result < 0 || result === this.#width) return result;
     throw new SystemError('EIO', 'read', { path: this.path, detail: `${result} of ${this.#width} bytes` });
   }
@@ -184,7 +175,7 @@ export class UioIrqFile implements InterruptFile {
   #control(): boolean {
     if (this.#width === 4) this.#view.setInt32(0, 1, true);
     else this.#view.setInt8(0, 1);
-    const result = immediate(this.#thread.write(this.#fd, this.#memory.address, this.#width), 'write');
+    const result = immediate(this.thread.write(this.#fd, this.#memory.address, this.#width), 'write');
     if (result === -ENOSYS) return false;
     // The device has gone: the next read says so.
     if (result !== -EIO) checkResult(result, 'write', this.path);
@@ -192,6 +183,6 @@ export class UioIrqFile implements InterruptFile {
   }
 
   #closeFd(): void {
-    checkResult(this.#thread.close(this.#fd), 'close', this.path);
+    checkResult(this.thread.close(this.#fd), 'close', this.path);
   }
 }

@@ -51,6 +51,7 @@ export class FileIrqSource implements IrqSource {
   /** Interrupts the read(2) of the readers; a new one takes its place after each use. */
   #interrupt = new AbortController();
   #interruptible: Interruptible = { signal: this.#interrupt.signal };
+  #alone: Interruptible = this.#interruptibleAlone();
   /** Interrupts the calls of `poll()` when the source is closed. */
   readonly #closing = new AbortController();
   #closed = false;
@@ -161,10 +162,10 @@ export class FileIrqSource implements IrqSource {
   /** The usual case: nobody else waits, and nobody can call it off, so the kernel's promise is the reader's. */
   #readAlone(): Promise<number> {
     for (;;) {
-      const result = this.#file.read(this.#interruptible);
+      const result = this.#file.read(this.#alone);
       if (typeof result !== 'number') {
         this.#asleep = true;
-        return result.then(this.#onReadAlone, this.#onFailedAlone);
+        return result;
       }
       if (result === -EINTR) continue;
       try {
@@ -176,20 +177,25 @@ export class FileIrqSource implements IrqSource {
     }
   }
 
-  readonly #onReadAlone = (result: number): number | Promise<number> => {
+  #interruptibleAlone(): Interruptible {
+    return {
+      signal: this.#interrupt.signal,
+      onReturn: (result) => this.#onReadAlone(result),
+      onThrow: (failure) => this.#onFailed(failure),
+    };
+  }
+
+  #onReadAlone(result: number): MaySleep {
     this.#asleep = false;
     if (this.#closed) throw closed('read', this.#file.path);
-    try {
-      const count = result === -EINTR ? undefined : this.#file.taken(result);
-      return count ?? this.read();
-    } finally {
-      if (this.#readers.length > 0 && !this.#asleep) this.#readForReaders();
-    }
-  };
+    // Whoever waits after this one is served after it.
+    if (this.#readers.length > 0) queueMicrotask(this.#goOn);
+    const count = result === -EINTR ? undefined : this.#file.taken(result);
+    return count ?? this.read();
+  }
 
-  readonly #onFailedAlone = (failure: unknown): never => {
-    this.#onFailed(failure);
-    throw failure;
+  readonly #goOn = (): void => {
+    if (!this.#asleep && !this.#closed) this.#readForReaders();
   };
 
   /** Reads for those who wait, until nobody does or the read sleeps. */
@@ -251,6 +257,7 @@ export class FileIrqSource implements IrqSource {
       const interrupt = this.#interrupt;
       this.#interrupt = new AbortController();
       this.#interruptible = { signal: this.#interrupt.signal };
+      this.#alone = this.#interruptibleAlone();
       interrupt.abort();
     };
     signal.addEventListener('abort', onAbort, { once: true });

@@ -193,17 +193,19 @@ export class IrqCore61 implements IrqCore, IrqFlow {
   }
 
   end(desc: IrqDesc, result: IrqReturn): boolean {
-    if (noteInterrupt(desc, result)) {
-      this.#warn(desc.irq, `irq ${desc.irq}: nobody cared`);
-      desc.depth++;
-      desc.status |= IRQ_DISABLED;
-      desc.chip.mask(desc.irq);
-    }
+    if (noteInterrupt(desc, result)) this.#giveUp(desc);
     desc.status &= ~IRQ_INPROGRESS;
     if (!desc.level) return (desc.status & (IRQ_PENDING | IRQ_DISABLED)) === IRQ_PENDING;
     if (!isPic(desc.chip)) desc.chip.eoi(desc.irq);
     else if ((desc.status & IRQ_DISABLED) === 0) desc.chip.unmask(desc.irq);
     return false;
+  }
+
+  #giveUp(desc: IrqDesc): void {
+    this.#warn(desc.irq, `irq ${desc.irq}: nobody cared`);
+    desc.depth++;
+    desc.status |= IRQ_DISABLED;
+    desc.chip.mask(desc.irq);
   }
 
   #count(cpu: Cpu, desc: IrqDesc): void {

@@ -80,7 +80,7 @@ export class UsrdrvIrqFile implements FileOperations {
 
   *#handlerInSteps(cpu: Cpu): Steps<IrqReturn> {
     yield HANDLER_LOCK;
-    if (!this.#lock.tryAcquire(cpu)) yield* this.#lock.spin(cpu);
+    while (!this.#lock.tryAcquire(cpu)) yield CPU_RELAX;
     this.#mask();
     yield HANDLER_COUNT;
     this.#countOne(cpu);
@@ -110,7 +110,7 @@ export class UsrdrvIrqFile implements FileOperations {
     if (length < 4) return -EINVAL;
     for (;;) {
       if (task.cpu.stopsAt(DRAIN)) yield DRAIN;
-      if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+      while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
       const pending = this.count;
       this.count = 0;
       this.#lock.release(task.cpu);
@@ -121,7 +121,7 @@ export class UsrdrvIrqFile implements FileOperations {
           return 4;
         }
         if (task.cpu.stopsAt(UNDO)) yield UNDO;
-        if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+        while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
         this.count += pending;
         this.#lock.release(task.cpu);
         this.wait.wakeUp(READABLE);
@@ -130,7 +130,7 @@ export class UsrdrvIrqFile implements FileOperations {
       if (this.removed) return -ENODEV;
       if ((file.flags & O_NONBLOCK) !== 0) {
         if (task.cpu.stopsAt(ARM)) yield ARM;
-        if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+        while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
         const ready = this.#arm(task.cpu);
         if (task.cpu.stopsAt(LOOK)) yield LOOK;
         if (!ready && this.count === 0) return -EAGAIN;
@@ -141,7 +141,7 @@ export class UsrdrvIrqFile implements FileOperations {
       this.wait.add(entry);
       task.state = TASK_INTERRUPTIBLE;
       if (task.cpu.stopsAt(ARM)) yield ARM;
-      if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+      while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
       const ready = this.#arm(task.cpu);
       if (task.cpu.stopsAt(LOOK)) yield LOOK;
       const interrupted = task.signalPending;
@@ -158,7 +158,7 @@ export class UsrdrvIrqFile implements FileOperations {
     if (task.cpu.stopsAt(POLL_WAIT)) yield POLL_WAIT;
     table?.wait(this.wait);
     if (task.cpu.stopsAt(ARM)) yield ARM;
-    if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+    while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
     const ready = this.#arm(task.cpu);
     if (task.cpu.stopsAt(LOOK)) yield LOOK;
     if (this.removed) return READABLE | POLLERR | POLLHUP;
@@ -168,7 +168,7 @@ export class UsrdrvIrqFile implements FileOperations {
   /** Nobody arms the line any more; what was sent before is seen to arrive, and dropped: it is not for the next owner (D9). */
   *release(_file: File, task: Task): Steps<void> {
     if (task.cpu.stopsAt(RELEASE)) yield RELEASE;
-    if (!this.#lock.tryAcquire(task.cpu)) yield* this.#lock.spin(task.cpu);
+    while (!this.#lock.tryAcquire(task.cpu)) yield CPU_RELAX;
     this.#mask();
     this.#lock.release(task.cpu);
     while (this.core.isSent(this.desc.irq)) yield CPU_RELAX;

@@ -40,7 +40,7 @@ export function readWrite(
 
 /** A read(2) or write(2) on its way. */
 class Transfer implements SystemCall {
-  #restarted = false;
+  #started = false;
 
   constructor(
     private readonly process: Process,
@@ -52,21 +52,25 @@ class Transfer implements SystemCall {
   ) {}
 
   start(task: Task): Steps<number> {
-    if (this.#restarted) {
-      // A restart after a signal is a new call: it finds whatever the descriptor is now.
-      const file = fileFor(this.process, this.direction, this.fd);
-      if (typeof file === 'number') return failed(file);
-      file.refs++;
-      this.process.put(this.file);
-      this.file = file;
-    }
-    this.#restarted = true;
-    const { file } = this;
+    if (this.#started) return this.#restart(task);
+    this.#started = true;
+    return this.#steps(task);
+  }
+
+  /** A restart after a signal is a new call: it finds whatever the descriptor is now. */
+  #restart(task: Task): Steps<number> {
+    const file = fileFor(this.process, this.direction, this.fd);
+    if (typeof file === 'number') return failed(file);
+    file.refs++;
+    this.process.put(this.file);
+    this.file = file;
+    return this.#steps(task);
+  }
+
+  #steps(task: Task): Steps<number> {
+    const { file, buf, count } = this;
     const { ops } = file;
-    const steps =
-      this.direction === 'read'
-        ? ops.read?.(file, task, this.buf, this.count)
-        : ops.write?.(file, task, this.buf, this.count);
+    const steps = this.direction === 'read' ? ops.read?.(file, task, buf, count) : ops.write?.(file, task, buf, count);
     return steps ?? failed(-EINVAL);
   }
 

@@ -1,4 +1,4 @@
-import { EINTR, type MaySleep } from '@usrdrv/core';
+import { EINTR, type Interruptible, type MaySleep } from '@usrdrv/core';
 import type { Oracle } from '../explore/oracle.ts';
 import type { Cpu, Cpus } from '../machine/cpu.ts';
 import type { Idle } from '../machine/idle.ts';
@@ -46,26 +46,29 @@ export class Scheduler {
 
   /**
    * Runs a system call of a task.
-   * @returns the result, or a promise of it where the task went to sleep
+   * @returns the result, or a promise of what `onReturn` makes of it where the task went to sleep
    */
-  run(task: Task, call: SystemCall, abort?: AbortSignal): MaySleep {
+  run(task: Task, call: SystemCall, abort?: AbortSignal, o?: Interruptible): MaySleep {
     // One that the task listens to has not been aborted.
     if (abort !== undefined && abort !== task.heard && abort.aborted) task.signalPending = true;
     task.process.enter();
     if (this.#stepper !== undefined) return this.#stepper.begin(task, call);
-    let inFlight: InFlight | undefined;
-    let result: number | undefined = -EINTR;
+    let inFlight: InFlight;
+    let result: number | undefined;
     this.#depth++;
     try {
-      inFlight = new InFlight(this, task, call, abort);
+      inFlight = new InFlight(this, task, call, abort, o);
       result = inFlight.advance();
-    } finally {
+    } catch (error) {
+      // The handler of a signal.
       this.#depth--;
-      // Also where the handler of a signal throws.
-      if (result !== undefined) this.over(task, call, result);
+      this.over(task, call, -EINTR);
+      throw error;
     }
+    this.#depth--;
     if (result === undefined) return this.#sleep(inFlight);
-    if (this.cpus.requests > 0 || this.#runnable.length > 0 || this.#later.length > 0) this.settle();
+    this.over(task, call, result);
+    this.settle();
     return result;
   }
 
@@ -111,16 +114,21 @@ export class Scheduler {
   /** Takes waiting interrupts and runs woken tasks until nothing is left to do. Does nothing when called from within. */
   settle(): void {
     if (this.#depth > 0 || this.#stepper !== undefined) return;
+    if (this.cpus.requests === 0 && this.#runnable.length === 0 && this.#later.length === 0) return;
     this.#depth++;
     try {
-      for (;;) {
-        if (this.cpus.requests > 0) this.#takeInterrupts();
-        if (this.#runnable.length > 0) this.#runnable.shift()?.sleeper?.resume();
-        else if (this.#later.length > 0) this.#later.shift()?.();
-        else break;
-      }
+      this.#runAll();
     } finally {
       this.#depth--;
+    }
+  }
+
+  #runAll(): void {
+    for (;;) {
+      if (this.cpus.requests > 0) this.#takeInterrupts();
+      if (this.#runnable.length > 0) this.#runnable.shift()?.sleeper?.resume();
+      else if (this.#later.length > 0) this.#later.shift()?.();
+      else return;
     }
   }
 
@@ -154,10 +162,10 @@ export class Scheduler {
   }
 
   /** Whoever made a call that slept hears of its result, at once or only after something else has happened. */
-  tell(resolve: (result: number) => void, result: number): void {
+  tell(inFlight: InFlight, result: number): void {
     const late = this.oracle.asksAtSteps && this.oracle.choose(2, 'result.late') === 1;
-    if (late) this.idle.later(() => resolve(result));
-    else resolve(result);
+    if (late) this.idle.later(() => inFlight.settle(result));
+    else inFlight.settle(result);
   }
 
   /** One signal comes with call after call, and listening to it costs as much as a call does: it is listened to once. */
@@ -205,10 +213,12 @@ export class Scheduler {
   }
 
   #takeInterrupts(): void {
-    for (let progress = true; progress && this.cpus.requests > 0; ) {
+    const { cpus } = this;
+    for (let progress = true; progress; ) {
       progress = false;
-      for (const cpu of this.cpus.all) {
-        if (this.cpus.requests === 0 || this.cpus.locks > 0) return;
+      for (let id = 0; id < cpus.all.length; id++) {
+        if (cpus.requests === 0 || cpus.locks > 0) return;
+        const cpu = cpus.at(id);
         const irq = cpu.take();
         if (irq === undefined) continue;
         progress = true;
@@ -240,7 +250,7 @@ export interface Stepper {
 
 /** A system call on its way. */
 class InFlight implements Sleeper {
-  resolve: (result: number) => void = nobody;
+  resolve: (result: MaySleep) => void = nobody;
   reject: (error: unknown) => void = nobody;
   #steps: Steps<number>;
 
@@ -249,6 +259,7 @@ class InFlight implements Sleeper {
     readonly task: Task,
     private readonly call: SystemCall,
     readonly abort: AbortSignal | undefined,
+    private readonly o: Interruptible | undefined,
   ) {
     this.#steps = call.start(task);
   }
@@ -270,15 +281,29 @@ class InFlight implements Sleeper {
     try {
       result = this.advance();
     } catch (error) {
-      this.scheduler.wake(this);
-      this.scheduler.over(this.task, this.call, -EINTR);
-      this.reject(error);
+      this.#failed(error);
       return;
     }
     if (result === undefined) return;
     this.scheduler.wake(this);
     this.scheduler.over(this.task, this.call, result);
-    this.scheduler.tell(this.resolve, result);
+    this.scheduler.tell(this, result);
+  }
+
+  #failed(error: unknown): void {
+    this.scheduler.wake(this);
+    this.scheduler.over(this.task, this.call, -EINTR);
+    if (typeof this.o?.onThrow === 'function') this.o.onThrow(error);
+    this.reject(error);
+  }
+
+  settle(result: number): void {
+    const { o } = this;
+    try {
+      this.resolve(typeof o?.onReturn === 'function' ? o.onReturn(result) : result);
+    } catch (error) {
+      this.reject(error);
+    }
   }
 }
 

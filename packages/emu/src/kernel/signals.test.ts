@@ -72,11 +72,13 @@ describe.each(PROFILES)('%s', (profile) => {
       },
     });
     const fd = s.open();
-    const reading = s.read(fd);
+    const told: unknown[] = [];
+    const reading = s.thread.read(fd, s.buf, 4, { onReturn: (result) => result, onThrow: (error) => told.push(error) });
     s.thread.close(fd);
     expect(s.thread.kill(s.thread, SIGUSR1)).toBe(0);
     expect(s.open()).toBe(fd);
     await expect(reading).rejects.toThrow('from the handler');
+    expect(told).toEqual([new Error('from the handler')]);
     s.thread.exitGroup(0);
     expect(s.kernel.fileTable.count).toBe(0);
   });

@@ -22,7 +22,7 @@ export class TaskPool {
   run(call: SystemCall, o: Interruptible | undefined): MaySleep {
     const task = this.idle();
     const abort = o?.signal === task.heard ? task.heard : abortSignal(o);
-    return this.process.kernel.machine.scheduler.run(task, call, abort);
+    return this.process.kernel.machine.scheduler.run(task, call, abort, o);
   }
 
   /** Runs a system call that does not sleep. ESRCH once the process has ended. */

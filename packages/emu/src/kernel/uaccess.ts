@@ -30,13 +30,18 @@ export function copyFromUser(vmas: VmaTree, start: number, length: number): Uint
 export function putInt32(vmas: VmaTree, start: number, value: number): boolean {
   const vma = vmas.find(start);
   if (vma === undefined || !vma.writable || vma.target.kind !== 'memory' || start + 4 > vma.end) {
-    return copyToUser(vmas, start, new Uint8Array(new Int32Array([value]).buffer));
+    return putBytes(vmas, start, value);
   }
   const { backing, offset } = vma.target;
   const at = offset + start - vma.start;
   if (backing.untouched > 0) backing.touch(at, 4);
   backing.view.setInt32(at, value, true);
   return true;
+}
+
+/** Where the int is across a border, or nowhere. */
+function putBytes(vmas: VmaTree, start: number, value: number): boolean {
+  return copyToUser(vmas, start, new Uint8Array(new Int32Array([value]).buffer));
 }
 
 /** Whether every byte of a range is mapped memory that can be written, or read. */

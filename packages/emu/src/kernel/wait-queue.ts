@@ -22,11 +22,11 @@ export class WaitQueueHead {
 
   /** Wakes all, first come first. An entry may remove itself, or add others, while it is called. */
   wakeUp(key: number): void {
-    if (this.#entries.length === 0) return;
-    if (this.#entries.length === 1) {
-      this.#entries[0]?.wake(key);
-      return;
-    }
+    if (this.#entries.length > 1) this.#wakeAll(key);
+    else this.#entries[0]?.wake(key);
+  }
+
+  #wakeAll(key: number): void {
     for (const entry of [...this.#entries]) entry.wake(key);
   }
 

@@ -26,9 +26,7 @@ export class IrqLine {
       return;
     }
     this.#holder = source;
-    const { oracle, trace } = this.fabric;
-    if (trace.on) trace.emit('raise', this.irq, `irq ${this.irq}`);
-    if (oracle.choose(2, 'interrupt.lost') === 0) this.chip.setPin(this.irq, true);
+    this.#drive(true);
   }
 
   /** A device lets the line go. Again does nothing. */
@@ -38,15 +36,21 @@ export class IrqLine {
       return;
     }
     this.#holder = undefined;
-    if (this.#others.size > 0) {
-      const [next] = this.#others;
-      this.#holder = next;
-      if (next !== undefined) this.#others.delete(next);
-      return;
-    }
-    const { trace } = this.fabric;
-    if (trace.on) trace.emit('lower', this.irq, `irq ${this.irq}`);
-    this.chip.setPin(this.irq, false);
+    if (this.#others.size > 0) this.#handOn();
+    else this.#drive(false);
+  }
+
+  /** Another device holds it still. */
+  #handOn(): void {
+    const [next] = this.#others;
+    this.#holder = next;
+    if (next !== undefined) this.#others.delete(next);
+  }
+
+  #drive(asserted: boolean): void {
+    const { oracle, trace } = this.fabric;
+    if (trace.on) trace.emit(asserted ? 'raise' : 'lower', this.irq, `irq ${this.irq}`);
+    if (!asserted || oracle.choose(2, 'interrupt.lost') === 0) this.chip.setPin(this.irq, asserted);
   }
 
   /** Up and down: one edge. */

@@ -162,15 +162,18 @@ export class PciFunction implements DeviceBus {
   }
 
   raiseInterrupt(vector = 0): void {
-    if (!Number.isInteger(vector) || vector < 0) throw new RangeError(`a vector is an integer from 0, not ${vector}`);
+    if (!Number.isInteger(vector) || vector < 0) throw noVector(vector);
     if (!this.present) return;
-    if (this.#config.msiEnabled) {
-      if (this.isBusMaster) this.host.interruptMessage(this.#config.msiAddress, this.#config.msiData(vector));
-    } else if (this.line !== undefined) {
+    if (this.#config.msiEnabled) this.#sendMessage(vector);
+    else if (this.line !== undefined) {
       this.#config.interruptStatus = true;
       this.#driveLine();
     }
     this.host.settle();
+  }
+
+  #sendMessage(vector: number): void {
+    if (this.isBusMaster) this.host.interruptMessage(this.#config.msiAddress, this.#config.msiData(vector));
   }
 
   lowerInterrupt(): void {
@@ -202,6 +205,10 @@ export class PciFunction implements DeviceBus {
     if (interruptStatus && intxEnabled) this.line?.raise(this);
     else this.line?.lower(this);
   }
+}
+
+function noVector(vector: unknown): RangeError {
+  return new RangeError(`a vector is an integer from 0, not ${String(vector)}`);
 }
 
 const NOBODY: AccessHandlers = { read: () => -1, write() {} };

@@ -11,7 +11,14 @@ import {
   type UserProcess,
   type UserThread,
 } from '@usrdrv/core';
-import { AnonymousMemory, closeEach, type InterruptFile, immediate } from '@usrdrv/core/backend-parts';
+import {
+  AnonymousMemory,
+  closeEach,
+  type InterruptFile,
+  immediate,
+  type PolledFile,
+  readWhenReady,
+} from '@usrdrv/core/backend-parts';
 import { addon } from '../addon.ts';
 
 /** An eventfd's count: 64 bits. */
@@ -29,11 +36,11 @@ export interface IrqWiring {
  * An interrupt of a device: the eventfd that the kernel counts it in. Several that came since the last read are one number,
  * so a listener is never too slow for them.
  */
-export class VfioIrqFile implements InterruptFile {
+export class VfioIrqFile implements InterruptFile, PolledFile {
   readonly path: string;
   readonly fd: number;
-  readonly #thread: UserThread;
-  readonly #fds: PollFd[];
+  readonly thread: UserThread;
+  readonly fds: readonly PollFd[];
   readonly #memory: AnonymousMemory;
   readonly #view: DataView;
   /** Once it has been armed. */
@@ -45,14 +52,14 @@ export class VfioIrqFile implements InterruptFile {
   /** @throws SystemError EMFILE, ENFILE, ENOMEM */
   constructor(process: UserProcess, path: string) {
     this.path = path;
-    this.#thread = process.thread;
+    this.thread = process.thread;
     this.fd = checkResult(addon().eventfd(0, O_NONBLOCK), 'eventfd', path);
-    this.#fds = [{ fd: this.fd, events: POLLIN, revents: 0 }];
+    this.fds = [{ fd: this.fd, events: POLLIN, revents: 0 }];
     try {
       this.#memory = new AnonymousMemory(process, COUNT_BYTES);
       this.#view = this.#memory.view();
     } catch (error) {
-      this.#thread.close(this.fd);
+      this.thread.close(this.fd);
       throw error;
     }
   }
@@ -65,7 +72,7 @@ export class VfioIrqFile implements InterruptFile {
 
   read(o: Interruptible): MaySleep {
     const now = this.tryRead();
-    return now === -EAGAIN ? this.#wait(o) : now;
+    return now === -EAGAIN ? readWhenReady(this, o) : now;
   }
 
   tryRead(): number {
@@ -82,7 +89,7 @@ export class VfioIrqFile implements InterruptFile {
 
   poll(timeoutMs: number, o: Interruptible): MaySleep {
     this.#letThrough();
-    return this.#thread.poll(this.#fds, timeoutMs, o);
+    return this.thread.poll(this.fds, timeoutMs, o);
   }
 
   /** The device is given back: whoever waits, or will, hears of it. */
@@ -91,7 +98,7 @@ export class VfioIrqFile implements InterruptFile {
     this.#removed = true;
     this.#wiring = undefined;
     this.#view.setBigUint64(0, 1n, true);
-    immediate(this.#thread.write(this.fd, this.#memory.address, COUNT_BYTES), 'write');
+    immediate(this.thread.write(this.fd, this.#memory.address, COUNT_BYTES), 'write');
   }
 
   close(): void {
@@ -99,7 +106,7 @@ export class VfioIrqFile implements InterruptFile {
     this.#wiring = undefined;
     closeEach([
       { close: () => wiring?.disarm() },
-      { close: () => checkResult(this.#thread.close(this.fd), 'close', this.path) },
+      { close: () => checkResult(this.thread.close(this.fd), 'close', this.path) },
       this.#memory,
     ]);
   }
@@ -113,18 +120,9 @@ export class VfioIrqFile implements InterruptFile {
 
   #take(): number {
     if (this.#removed) return -ENODEV;
-    const result = immediate(this.#thread.read(this.fd, this.#memory.address, COUNT_BYTES), 'read');
+    const result = immediate(this.thread.read(this.fd, this.#memory.address, COUNT_BYTES), 'read');
     if (result !== COUNT_BYTES) return result;
     this.#masked = true;
     return Number(this.#view.getBigUint64(0, true));
-  }
-
-  async #wait(o: Interruptible): Promise<number> {
-    for (;;) {
-      const ready = await this.#thread.poll(this.#fds, -1, o);
-      if (ready < 0) return ready;
-      const count = this.tryRead();
-      if (count !== -EAGAIN) return count;
-    }
   }
 }
