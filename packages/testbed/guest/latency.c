@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define READER_PRIORITY	10
+#define TURN		50	/* rounds of one, before it is another's turn */
 #define UNCOUNTED	5000	/* rounds, until everything is warm, V8 too */
 #define NODE_MS		60000	/* that Node may take to start */
 #define MIB		0x100000u
@@ -279,10 +280,10 @@ void run_latency(char *request, struct text *log)
 	time_pages(log);
 	for (i = 0; i < RIVALS; i++)
 		order[i] = i;
-	for (round = -UNCOUNTED; round < rounds; round++) {
+	for (round = -UNCOUNTED; round < rounds; round += TURN) {
 		shuffle(order);
-		for (i = 0; i < RIVALS; i++) {
-			int who = order[i];
+		for (i = 0; i < RIVALS * TURN; i++) {
+			int who = order[i / TURN];
 			long long ns = latency(&rivals[who], &seen[who]);
 
 			if (round >= 0)
