@@ -7,6 +7,7 @@ export interface Contestant {
 
 const TURNS = 21;
 const TURN_MS = 50;
+const WARM_MS = 500;
 
 /**
  * Measures contestants in turn, several times over, so that a machine whose speed drifts treats them alike; prints the
@@ -38,11 +39,11 @@ function times(ratio: number): string {
   return ratio < 1 ? `1/${(1 / ratio).toFixed(2)}` : ratio.toFixed(2);
 }
 
-/** How many rounds take about a turn; finding out warms the code up as well. */
+/** How many rounds take about a turn; finding out warms the code up, until V8 has compiled what it will. */
 async function roundsFor(contestant: Contestant): Promise<number> {
   for (let rounds = 64; ; rounds *= 4) {
     const ms = (await timed(contestant, rounds)) / 1e6;
-    if (ms > TURN_MS / 4) return Math.ceil((rounds * TURN_MS) / ms);
+    if (ms > WARM_MS) return Math.ceil((rounds * TURN_MS) / ms);
   }
 }
 

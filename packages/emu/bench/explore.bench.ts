@@ -2,6 +2,7 @@
  * The explorer: schedules a second on the kernel's own code, beside `fc.scheduler` on the same race written with awaits (the
  * reference); what finding the defects of 2005 takes; what partial-order reduction saves; how cost and memory grow.
  */
+import { spawnSync } from 'node:child_process';
 import {
   Exhaustive,
   explore,
@@ -18,18 +19,29 @@ import {
 import fc from 'fast-check';
 import { type Contestant, compare } from './compare.ts';
 
-// First: nothing has been compiled yet.
-defects();
-await compare('two readers and one interrupt: a schedule', [
-  { name: 'fc.scheduler, awaits', run: scheduled },
+/** Each in a process of its own: a campaign has one kernel and one strategy, and V8 compiles for what it has seen. */
+const CAMPAIGNS = [
   explorer('exhaustive, chubb-2.6.11', 'chubb-2.6.11', () => new Exhaustive(3)),
   explorer('exhaustive, usrdrv-6.1', 'usrdrv-6.1', () => new Exhaustive(3)),
   explorer('pct, usrdrv-6.1', 'usrdrv-6.1', () => new Pct(1, 3)),
   explorer('dpor, usrdrv-6.1', 'usrdrv-6.1', () => new PartialOrder()),
-]);
-reduction();
-await compare('a step, in runs of two, four and eight interrupts', [1, 2, 4].map(growing));
-memory();
+];
+
+const [, script = '', only] = process.argv;
+const campaign = CAMPAIGNS.find(({ name }) => name === only);
+if (campaign !== undefined) {
+  await compare('two readers and one interrupt: a schedule', [
+    { name: 'fc.scheduler, awaits', run: scheduled },
+    campaign,
+  ]);
+} else {
+  // First: nothing has been compiled yet.
+  defects();
+  for (const { name } of CAMPAIGNS) spawnSync(process.execPath, [script, name], { stdio: 'inherit' });
+  reduction();
+  await compare('a step, in runs of two, four and eight interrupts', [1, 2, 4].map(growing));
+  memory();
+}
 
 function explorer(name: string, kernel: 'chubb-2.6.11' | 'usrdrv-6.1', strategy: () => Strategy): Contestant {
   const scenario = scenarioNamed('two-readers');

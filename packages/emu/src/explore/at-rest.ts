@@ -11,18 +11,24 @@ export function unfinished({ threads }: World): number {
 
 /** Everyone who waits, for what, and what it is called when it never comes. */
 export function stuck({ threads, lines }: World): string {
-  const waits: string[] = [];
+  // Not joined from a list: many runs may end so, and only few of them are shown.
+  let waits = '';
   let kind = 'starvation';
   for (const { actor } of threads) {
     if (actor.waitsFor === undefined) continue;
-    waits.push(`${actor.name} ${actor.waitsFor}`);
+    waits += `${separator(waits)}${actor.name} ${actor.waitsFor}`;
     if (actor.at === CPU_RELAX) kind = 'deadlock';
   }
   for (const { irq, desc, file } of lines) {
     if (file === undefined) continue;
     const masked = (desc.status & IRQ_DISABLED) !== 0;
     if (file.count > 0 && kind !== 'deadlock') kind = 'lost wake-up';
-    waits.push(`irq ${irq} is ${masked ? `masked, at depth ${desc.depth}` : 'let through'}, its count ${file.count}`);
+    const mask = masked ? `masked, at depth ${desc.depth}` : 'let through';
+    waits += `${separator(waits)}irq ${irq} is ${mask}, its count ${file.count}`;
   }
-  return `${kind}: ${waits.join('; ')}`;
+  return `${kind}: ${waits}`;
+}
+
+function separator(text: string): string {
+  return text.length === 0 ? '' : '; ';
 }

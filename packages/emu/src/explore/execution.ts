@@ -148,18 +148,17 @@ export class Execution implements Stepper {
     if (thread === undefined || ops === undefined) return;
     thread.reading = undefined;
     thread.results.push(result === 4 ? thread.value : result);
-    for (const line of this.world.lines) {
-      const { file } = line;
-      if (file === undefined || file !== ops) continue;
-      if (result === 4) line.returned += thread.value;
-      else if (result === -EAGAIN && file.count > 0) {
-        this.run.fail(EAGAIN_IS_TRUE, `read says EAGAIN while the count is ${file.count}`);
-      }
+    const line = this.world.lineOf(ops);
+    if (line?.file === undefined) return;
+    if (result === 4) line.returned += thread.value;
+    else if (result === -EAGAIN && line.file.count > 0) {
+      this.run.fail(EAGAIN_IS_TRUE, `read says EAGAIN while the count is ${line.file.count}`);
     }
   }
 
   #threadOf(actor: Actor): ExploredThread | undefined {
-    for (const thread of this.world.threads) if (thread.actor === actor) return thread;
+    const { threads } = this.world;
+    for (let at = 0; at < threads.length; at++) if (threads[at]?.actor === actor) return threads[at];
     return undefined;
   }
 

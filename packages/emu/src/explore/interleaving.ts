@@ -220,7 +220,7 @@ export class Interleaving implements Passer {
   /** Who takes the next step; undefined where nobody can, or the run is given up. */
   #next(): Actor | undefined {
     const { current } = this;
-    const goesOn = current !== undefined && this.#runnable.canGoOn(current, current);
+    const goesOn = current !== undefined && this.#runnable.goesOn(current);
     if (this.calm) {
       if (goesOn && !this.#straight) return current;
       return this.#calmNext(this.#runnable.collect(goesOn ? current : undefined, current), goesOn);
@@ -248,7 +248,8 @@ export class Interleaving implements Passer {
   /** Interrupts come before whoever goes on: then none is late. */
   #calmNext(count: number, goesOn: boolean): Actor | undefined {
     if (count === 0) return undefined;
-    const [first, second] = this.#runnable.actors;
+    const { actors } = this.#runnable;
+    const [first, second] = [actors[0], actors[1]];
     return goesOn && count > 1 && second?.kind === 'interrupt' ? second : first;
   }
 

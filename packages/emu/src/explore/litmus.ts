@@ -63,9 +63,17 @@ export interface Litmus extends ThreadScenario {
 
 /** Makes a scenario of its parts. */
 export function litmus(parts: LitmusParts): Litmus {
-  const threads = Object.entries(parts.threads);
-  const devices = Object.entries(parts.devices ?? {});
   const { line: irq, flags = O_RDONLY, also = [] } = parts;
+  // Of the run that starts. Made once: a run takes only a little longer than to make closures for it.
+  let state: LitmusState;
+  const threads = Object.entries(parts.threads).map(([name, operations]) => ({
+    name,
+    program: (t: ExploredThread) => perform(t, operations, state),
+  }));
+  const devices = Object.entries(parts.devices ?? {}).map(([name, events]) => ({
+    name,
+    program: () => happen(events, state),
+  }));
   return {
     ...parts,
     parts,
@@ -73,9 +81,9 @@ export function litmus(parts: LitmusParts): Litmus {
       const line = world.line(irq);
       const fd = world.open(irq, flags);
       for (const other of also) world.open(other, flags);
-      const state: LitmusState = { world, line, fd, epfd: -1 };
-      for (const [name, operations] of threads) world.thread(name, (t) => perform(t, operations, state));
-      for (const [name, events] of devices) world.device(name, () => happen(events, state));
+      state = { world, line, fd, epfd: -1 };
+      for (const { name, program } of threads) world.thread(name, program);
+      for (const { name, program } of devices) world.device(name, program);
     },
   };
 }
@@ -94,7 +102,9 @@ function* perform(t: ExploredThread, operations: readonly Operation[], state: Li
 }
 
 function* happen(events: readonly Event[], state: LitmusState): Program {
-  for (const event of events) {
+  for (let at = 0; at < events.length; at++) {
+    const event = events[at];
+    if (event === undefined) continue;
     yield event.step(state);
     event.act(state);
   }

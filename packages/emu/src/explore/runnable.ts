@@ -23,42 +23,47 @@ export class Runnable {
    * @returns how many they are
    */
   collect(first: Actor | undefined, current: Actor | undefined): number {
-    const { world, actors, lastThread } = this;
+    const { world, actors, lastThread, progress } = this;
     const { interrupts, threads, devices, machine } = world;
     let count = 0;
     if (first !== undefined) actors[count++] = first;
     for (let at = 0; at < interrupts.length; at++) {
       const actor = interrupts[at];
-      if (actor !== undefined && actor !== current && this.canGoOn(actor, current)) actors[count++] = actor;
+      if (actor !== undefined && actor !== current && this.#interrupts(actor)) actors[count++] = actor;
     }
-    if (lastThread !== undefined && lastThread !== current && this.canGoOn(lastThread, current)) {
-      actors[count++] = lastThread;
-    }
+    if (lastThread !== undefined && lastThread !== current && this.#comesTo(lastThread)) actors[count++] = lastThread;
     for (let at = 0; at < threads.length; at++) {
       const actor = threads[at]?.actor;
       if (actor === undefined || actor === current || actor === lastThread) continue;
-      if (this.canGoOn(actor, current)) actors[count++] = actor;
+      if (this.#comesTo(actor)) actors[count++] = actor;
     }
     for (let at = 0; at < devices.length; at++) {
       const actor = devices[at];
-      if (actor !== undefined && actor !== current && this.canGoOn(actor, current)) actors[count++] = actor;
+      if (actor !== undefined && actor !== current && actor.mayGoOn(progress)) actors[count++] = actor;
     }
     if (current !== world.clock && machine.clock.pending) actors[count++] = world.clock;
     return count;
   }
 
-  canGoOn(actor: Actor, current: Actor | undefined): boolean {
-    switch (actor.kind) {
+  /** Whether who took the last step can take another one. */
+  goesOn(current: Actor): boolean {
+    switch (current.kind) {
       case 'interrupt':
-        return actor.steps === undefined ? actor.cpu?.interrupted === true : actor.mayGoOn(this.progress);
+        return this.#interrupts(current);
       case 'thread':
-        // An interrupt handler on its processor comes first; so does whoever switched interrupts off there.
-        if (actor.cpu !== undefined && actor.cpu.irqsOff > 0 && actor !== current) return false;
-        return actor.mayGoOn(this.progress);
       case 'device':
-        return actor.mayGoOn(this.progress);
+        return current.mayGoOn(this.progress);
       case 'clock':
         return this.world.machine.clock.pending;
     }
+  }
+
+  #interrupts(actor: Actor): boolean {
+    return actor.steps === undefined ? actor.cpu?.interrupted === true : actor.mayGoOn(this.progress);
+  }
+
+  /** An interrupt handler on a thread's processor comes first; so does whoever switched interrupts off there. */
+  #comesTo(thread: Actor): boolean {
+    return (thread.cpu === undefined || thread.cpu.irqsOff === 0) && thread.mayGoOn(this.progress);
   }
 }

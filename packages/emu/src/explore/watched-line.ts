@@ -121,7 +121,8 @@ export class WatchedLine {
     const { desc } = this;
     desc.status = (desc.status & IRQ_LEVEL) | IRQ_DISABLED;
     desc.depth = 1;
-    if (desc.actions.length > 0) desc.actions.length = 0;
+    // To set the length of an array takes longer than to empty a short one.
+    while (desc.actions.length > 0) desc.actions.pop();
     desc.irqCount = 0;
     desc.irqsUnhandled = 0;
   }

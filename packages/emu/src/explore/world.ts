@@ -1,4 +1,5 @@
 import { type KernelProfile, O_RDONLY } from '@usrdrv/core';
+import type { FileOperations } from '../kernel/file.ts';
 import { ChubbIrqFile } from '../kernel/irq-file-chubb.ts';
 import { UsrdrvIrqFile } from '../kernel/irq-file-usrdrv.ts';
 import { Process } from '../kernel/process.ts';
@@ -77,7 +78,22 @@ export class World {
 
   /** An interrupt line that devices of the scenario drive. */
   line(irq: number): WatchedLine {
-    for (const line of this.lines) if (line.irq === irq) return line;
+    const { lines } = this;
+    for (let at = 0; at < lines.length; at++) {
+      const line = lines[at];
+      if (line?.irq === irq) return line;
+    }
+    return this.#newLine(irq);
+  }
+
+  /** The line that a file is open for. */
+  lineOf(file: FileOperations | null): WatchedLine | undefined {
+    const { lines } = this;
+    for (let at = 0; at < lines.length; at++) if (lines[at]?.file === file) return lines[at];
+    return undefined;
+  }
+
+  #newLine(irq: number): WatchedLine {
     const { machine } = this;
     const desc = machine.irqs.desc(irq);
     if (desc === undefined) throw new RangeError(`the machine has no line ${irq}`);
@@ -121,31 +137,25 @@ export class World {
     this.#devicesUsed = 0;
     const { cpus, chip, irqs, kernel } = this.machine;
     const { process, fileTable } = kernel;
-    for (const { actor } of this.threads) {
-      if (actor.call !== undefined) process.leave();
-      actor.reset(undefined);
-    }
-    for (const actor of this.devices) actor.reset(undefined);
+    for (let at = 0; at < this.threads.length; at++) this.#endThread(this.threads[at]?.actor);
+    for (let at = 0; at < this.devices.length; at++) this.devices[at]?.reset(undefined);
     if (fileTable.count > 0) {
       process.files.removeAll();
       fileTable.count = 0;
     }
     cpus.locks = 0;
-    for (const cpu of cpus.all) {
-      cpu.irqsOff = 0;
-      while (cpu.take() !== undefined);
-    }
-    for (const actor of this.interrupts) {
-      actor.reset(undefined);
-      actor.done = false;
-      actor.at = TAKE;
-    }
+    for (let at = 0; at < this.interrupts.length; at++) quiet(this.interrupts[at]);
     for (const line of this.lines) {
       line.reset();
       chip.mask(line.irq);
       chip.eoi(line.irq);
     }
-    if (irqs.warnings.length > 0) irqs.warnings.length = 0;
+    while (irqs.warnings.length > 0) irqs.warnings.pop();
+  }
+
+  #endThread(actor: Actor | undefined): void {
+    if (actor?.call !== undefined) this.machine.kernel.process.leave();
+    actor?.reset(undefined);
   }
 
   #newThread(name: string): ExploredThread {
@@ -169,6 +179,16 @@ export class World {
   }
 }
 
+/** A processor takes no interrupt, and none waits for it. */
+function quiet(actor: Actor | undefined): void {
+  if (actor?.cpu === undefined) return;
+  actor.cpu.irqsOff = 0;
+  while (actor.cpu.take() !== undefined);
+  actor.reset(undefined);
+  actor.done = false;
+  actor.at = TAKE;
+}
+
 /** Asks the run for what the scenario leaves open; everything else is calm. */
 class WorldOracle implements Oracle {
   readonly asksAtSteps = false;
@@ -177,6 +197,12 @@ class WorldOracle implements Oracle {
   constructor(private readonly tags: readonly ChoiceTag[]) {}
 
   choose(n: number, tag: ChoiceTag): number {
-    return this.asked === undefined || !this.tags.includes(tag) ? 0 : this.asked.choose(n, tag);
+    return this.asked === undefined || !this.#isOpen(tag) ? 0 : this.asked.choose(n, tag);
+  }
+
+  /** Most scenarios leave one thing open. */
+  #isOpen(tag: ChoiceTag): boolean {
+    const { tags } = this;
+    return tags.length === 1 ? tags[0] === tag : tags.includes(tag);
   }
 }

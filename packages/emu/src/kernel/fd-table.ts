@@ -77,8 +77,12 @@ export class FdTable {
 
   /** exit_files(): every file, in the order of the descriptors; the caller drops the references. */
   removeAll(): File[] {
-    const files = this.#files.filter((file) => file !== undefined && file !== null);
-    this.#files.length = 0;
-    return files;
+    const removed: File[] = [];
+    for (const [fd, file] of this.#files.entries()) {
+      if (file === undefined || file === null) continue;
+      removed.push(file);
+      this.#files[fd] = undefined;
+    }
+    return removed;
   }
 }

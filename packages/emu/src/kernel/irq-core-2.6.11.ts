@@ -17,14 +17,15 @@ import {
   type IrqRequest,
   type IrqReturn,
   noteInterrupt,
+  stop,
 } from './irq-desc.ts';
-import { CPU_RELAX, type Steps, step } from './step.ts';
+import { CPU_RELAX, type Steps } from './step.ts';
 
 /** Interrupt numbers that the kernel has descriptors for; the ones without a controller cannot be requested. */
 const NR_IRQS = 224;
 
-const I5_RUN = step('I5.run');
-const I5_RAN = step('I5.ran');
+const I5_RUN = stop('I5.run');
+const I5_RAN = stop('I5.ran');
 
 /**
  * The interrupt core of Linux 2.6.11 (I1 to I8). What happens under the descriptor's lock there is one step here, so the
@@ -77,12 +78,10 @@ export class IrqCore2611 implements IrqCore, IrqFlow {
 
   *free(irq: number, devId: object | undefined): Steps<void> {
     const desc = this.#descs[irq];
-    const at = desc?.actions.findIndex((action) => action.devId === devId) ?? -1;
-    if (desc === undefined || at < 0) {
+    if (desc?.unlink(devId) !== true) {
       this.#warn(irq, `Trying to free free IRQ${irq}`);
       return;
     }
-    desc.actions.splice(at, 1);
     if (desc.actions.length === 0) {
       desc.status |= IRQ_DISABLED;
       if (desc.level || desc.chip.name === 'XT-PIC') desc.chip.mask(irq);

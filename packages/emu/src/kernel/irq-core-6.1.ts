@@ -18,14 +18,15 @@ import {
   type IrqRequest,
   type IrqReturn,
   noteInterrupt,
+  stop,
 } from './irq-desc.ts';
-import { CPU_RELAX, type Steps, step } from './step.ts';
+import { CPU_RELAX, type Steps } from './step.ts';
 
 const FIRST_MSI = 24;
 const LAST_MSI = 255;
 
-const HANDLE_IRQ_EVENT = step('handle_irq_event');
-const HANDLED_IRQ_EVENT = step('handle_irq_event.done');
+const HANDLE_IRQ_EVENT = stop('handle_irq_event');
+const HANDLED_IRQ_EVENT = stop('handle_irq_event.done');
 
 /** The interrupt core of Linux 6.1, where it differs (I9): disabling is lazy, the re-run loop looks, stale levels are dropped. */
 export class IrqCore61 implements IrqCore, IrqFlow {
@@ -71,12 +72,10 @@ export class IrqCore61 implements IrqCore, IrqFlow {
 
   *free(irq: number, devId: object | undefined): Steps<void> {
     const desc = this.#descs[irq];
-    const at = desc?.actions.findIndex((action) => action.devId === devId) ?? -1;
-    if (desc === undefined || at < 0) {
+    if (desc?.unlink(devId) !== true) {
       this.#warn(irq, `Trying to free already-free IRQ ${irq}`);
       return;
     }
-    desc.actions.splice(at, 1);
     if (desc.actions.length === 0) {
       desc.depth = 1;
       desc.status |= IRQ_DISABLED;

@@ -1,6 +1,6 @@
 import type { Cpu } from '../machine/cpu.ts';
 import type { IrqChip } from '../machine/irq-chip.ts';
-import type { Step, Steps } from './step.ts';
+import { type Step, type Steps, step } from './step.ts';
 
 export const IRQ_NONE = 0;
 export const IRQ_HANDLED = 1;
@@ -67,6 +67,15 @@ export class IrqDesc {
     return this.actions.length === 1 ? this.actions[0] : undefined;
   }
 
+  /** Takes the action of a device out. Whether there was one. */
+  unlink(devId: object | undefined): boolean {
+    const { actions } = this;
+    // Nearly always the only one.
+    if (actions.length === 1 && actions[0]?.devId === devId) return actions.pop() !== undefined;
+    const at = actions.findIndex((action) => action.devId === devId);
+    return at >= 0 && actions.splice(at, 1).length > 0;
+  }
+
   get level(): boolean {
     return (this.status & IRQ_LEVEL) !== 0;
   }
@@ -115,10 +124,17 @@ export function noteInterrupt(desc: IrqDesc, result: IrqReturn): boolean {
   return tooMany;
 }
 
+/** A step as a flow stops at it. Made once, as a flow stops at each interrupt. */
+export type Stop = IteratorYieldResult<Step>;
+
+export function stop(name: string): Stop {
+  return { done: false, value: step(name) };
+}
+
 /** What a flow does around the handlers of its line, and the steps before and after them. */
 export interface IrqFlow {
-  readonly run: Step;
-  readonly ran: Step;
+  readonly run: Stop;
+  readonly ran: Stop;
   start(desc: IrqDesc): void;
   /** Whether the handlers have to run again. */
   end(desc: IrqDesc, result: IrqReturn): boolean;
@@ -153,7 +169,7 @@ class StoppingFlow implements Flow {
     if (this.#at === 'ran' || this.#at === 'begin') {
       flow.start(desc);
       this.#at = 'run';
-      return { done: false, value: flow.run };
+      return flow.run;
     }
     if (this.#at === 'run') {
       const handled = runActions(desc, this.cpu);
@@ -169,7 +185,7 @@ class StoppingFlow implements Flow {
   #ran(result: IrqReturn): IteratorResult<Step, void> {
     this.#result = result;
     this.#at = 'ran';
-    return { done: false, value: this.flow.ran };
+    return this.flow.ran;
   }
 }
 const OVER: IteratorReturnResult<void> = { done: true, value: undefined };

@@ -38,6 +38,8 @@ export class MmStruct {
   readonly #vmas = new VmaTree();
   #lastAddress = virtualAddress(0);
   #lastNumber = 0;
+  #otherAddress = virtualAddress(0);
+  #otherNumber = 0;
 
   constructor(
     private readonly memory: PhysicalMemory,
@@ -165,13 +167,15 @@ export class MmStruct {
     return putInt32(this.#vmas, this.#number(address), value);
   }
 
-  /** The address as a number. Who reads in a loop has one buffer, and a conversion costs as much as a call. */
+  /** The address as a number. Two who read in a loop have two buffers, and a conversion costs as much as a call. */
   #number(address: VirtualAddress): number {
-    if (address !== this.#lastAddress) {
-      this.#lastAddress = address;
-      this.#lastNumber = Number(address);
-    }
-    return this.#lastNumber;
+    if (address === this.#lastAddress) return this.#lastNumber;
+    const number = address === this.#otherAddress ? this.#otherNumber : Number(address);
+    this.#otherAddress = this.#lastAddress;
+    this.#otherNumber = this.#lastNumber;
+    this.#lastAddress = address;
+    this.#lastNumber = number;
+    return number;
   }
 
   /**

@@ -73,7 +73,8 @@ export class VmaTree {
 
   /** How many mappings start at or below an address; none for NaN. */
   #startingUpTo(at: number): number {
-    let [low, high] = [0, this.#vmas.length];
+    let low = 0;
+    let high = this.#vmas.length;
     while (low < high) {
       const middle = (low + high) >> 1;
       const vma = this.#vmas[middle];

@@ -15,9 +15,10 @@ export class WaitQueueHead {
   remove(entry: WaitQueueEntry): void {
     const entries = this.#entries;
     const at = entries.indexOf(entry);
-    // Nearly always the last: splice() makes an array of what it takes out.
-    if (at === entries.length - 1) entries.pop();
-    else if (at >= 0) entries.splice(at, 1);
+    if (at < 0) return;
+    // splice() would make an array of what it takes out.
+    for (let next = at + 1; next < entries.length; next++) entries[next - 1] = entries[next] ?? entry;
+    entries.pop();
   }
 
   /** Wakes all, first come first. An entry may remove itself, or add others, while it is called. */

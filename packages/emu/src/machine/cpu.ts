@@ -14,7 +14,7 @@ export class Cpu {
 
   /** An interrupt controller hands over a vector. The vector is the kernel's interrupt number: the map is one to one here. */
   request(irq: number): void {
-    if (this.#requested.includes(irq)) return;
+    if (this.isSent(irq)) return;
     this.#requested.push(irq);
     this.cpus.requests++;
     this.cpus.stops++;
@@ -41,18 +41,15 @@ export class Cpu {
 
   /** Whether that interrupt has been sent to it, and not been taken. */
   isSent(irq: number): boolean {
-    return this.#requested.includes(irq);
+    return this.#requested.length > 0 && this.#requested.includes(irq);
   }
 
   /** Takes the first waiting interrupt. */
   take(): number | undefined {
-    if (this.irqsOff > 0) return undefined;
-    const irq = this.#requested.shift();
-    if (irq !== undefined) {
-      this.cpus.requests--;
-      this.cpus.stops--;
-    }
-    return irq;
+    if (this.irqsOff > 0 || this.#requested.length === 0) return undefined;
+    this.cpus.requests--;
+    this.cpus.stops--;
+    return this.#requested.shift();
   }
 }
 
