@@ -98,6 +98,7 @@ async function endLinuxTarget({ kernel, backend, bench, abort }: LinuxTarget): P
 /** Has the thread's sleeping calls end with a signal of ours as well. */
 function interruptible(thread: LinuxThread, signal: AbortSignal): void {
   const both = (o: Interruptible | undefined): Interruptible => ({
+    ...o,
     signal: o?.signal === undefined ? signal : AbortSignal.any([o.signal, signal]),
   });
   const { read, write, poll, epollWait } = thread;
