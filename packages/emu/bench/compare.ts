@@ -1,8 +1,22 @@
+import { spawnSync } from 'node:child_process';
+
 /** Something whose cost is measured against others in the same run. */
 export interface Contestant {
   readonly name: string;
   /** Does the work `rounds` times. */
   run(rounds: number): void | Promise<void>;
+}
+
+/** The one that this process is for, where {@link eachAlone} started it. */
+export const [, , only] = process.argv;
+
+/** Runs this file once for each name, in a process of its own, one after the other. */
+export function eachAlone(names: readonly string[]): void {
+  const [, script = ''] = process.argv;
+  for (const name of names) {
+    const { status, signal } = spawnSync(process.execPath, [script, name], { stdio: 'inherit' });
+    if (status !== 0) throw new Error(`${name} ended with ${signal ?? status}`);
+  }
 }
 
 const TURNS = 21;

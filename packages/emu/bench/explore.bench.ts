@@ -2,7 +2,6 @@
  * The explorer: schedules a second on the kernel's own code, beside `fc.scheduler` on the same race written with awaits (the
  * reference); what finding the defects of 2005 takes; what partial-order reduction saves; how cost and memory grow.
  */
-import { spawnSync } from 'node:child_process';
 import {
   Exhaustive,
   explore,
@@ -17,7 +16,7 @@ import {
   type ThreadScenario,
 } from '@usrdrv/emu';
 import fc from 'fast-check';
-import { type Contestant, compare } from './compare.ts';
+import { type Contestant, compare, eachAlone, only } from './compare.ts';
 
 /** Each in a process of its own: a campaign has one kernel and one strategy, and V8 compiles for what it has seen. */
 const CAMPAIGNS = [
@@ -27,7 +26,6 @@ const CAMPAIGNS = [
   explorer('dpor, usrdrv-6.1', 'usrdrv-6.1', () => new PartialOrder()),
 ];
 
-const [, script = '', only] = process.argv;
 const campaign = CAMPAIGNS.find(({ name }) => name === only);
 if (campaign !== undefined) {
   await compare('two readers and one interrupt: a schedule', [
@@ -37,7 +35,7 @@ if (campaign !== undefined) {
 } else {
   // First: nothing has been compiled yet.
   defects();
-  for (const { name } of CAMPAIGNS) spawnSync(process.execPath, [script, name], { stdio: 'inherit' });
+  eachAlone(CAMPAIGNS.map(({ name }) => name));
   reduction();
   await compare('a step, in runs of two, four and eight interrupts', [1, 2, 4].map(growing));
   memory();

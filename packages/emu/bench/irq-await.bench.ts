@@ -2,23 +2,18 @@
  * The interrupt round of irq-round.bench.ts through `await irq.read()`, against a bare promise ping-pong. Each kernel in a
  * process of its own: a driver's process has one kernel too, and V8 compiles for what it has seen.
  */
-import { spawnSync } from 'node:child_process';
 import type { KernelProfile } from '@usrdrv/core';
 import { EduDevice, emulated } from '@usrdrv/emu';
-import { type Contestant, compare } from './compare.ts';
+import { type Contestant, compare, eachAlone, only } from './compare.ts';
 
 const RAISED = 1;
 const ACKNOWLEDGE = 0x64;
 
 const KERNELS: readonly KernelProfile[] = ['usrdrv-6.1', 'chubb-2.6.11'];
 
-const [, script = '', name] = process.argv;
-const kernel = KERNELS.find((each) => each === name);
-if (kernel === undefined) {
-  for (const each of KERNELS) spawnSync(process.execPath, [script, each], { stdio: 'inherit' });
-} else {
-  await compare('an interrupt round, awaited', [promisePingPong(), awaitedRead(kernel)]);
-}
+const kernel = KERNELS.find((each) => each === only);
+if (kernel === undefined) eachAlone(KERNELS);
+else await compare('an interrupt round, awaited', [promisePingPong(), awaitedRead(kernel)]);
 
 /**
  * Two coroutines that hand over to each other, with nothing but promises: as many awaits as the round has at its least, one

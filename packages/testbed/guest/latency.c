@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * How long an interrupt takes to its reader, and a mapping of 1 MiB for DMA to
- * be made and undone. Contestants take turns in every round, so what disturbs
- * the machine disturbs all alike.
+ * be made and undone. Contestants take turns of some rounds, so what disturbs
+ * the machine disturbs all alike, and each has warm caches for most of them.
  *
  * Readers and interrupts have one processor, and readers are SCHED_FIFO where
  * this is not: when it runs again, the reader has been there, and sleeps.

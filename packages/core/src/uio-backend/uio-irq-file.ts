@@ -101,8 +101,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   }
 
   read(o: Interruptible): MaySleep {
-    const now = this.tryRead();
-    return now === -EAGAIN ? readWhenReady(this, o) : now;
+    return readWhenReady(this, o);
   }
 
   tryRead(): number {

@@ -50,7 +50,6 @@ export class FileIrqSource implements IrqSource {
   #asleep = false;
   /** Interrupts the read(2) of the readers; a new one takes its place after each use. */
   #interrupt = new AbortController();
-  #interruptible: Interruptible = { signal: this.#interrupt.signal };
   #alone: Interruptible = this.#interruptibleAlone();
   /** Interrupts the calls of `poll()` when the source is closed. */
   readonly #closing = new AbortController();
@@ -201,7 +200,7 @@ export class FileIrqSource implements IrqSource {
   /** Reads for those who wait, until nobody does or the read sleeps. */
   #readForReaders(): void {
     while (this.#readers.length > 0) {
-      const result = this.#file.read(this.#interruptible);
+      const result = this.#file.read({ signal: this.#interrupt.signal });
       if (typeof result !== 'number') {
         this.#asleep = true;
         result.then(this.#onRead, this.#onFailed);
@@ -256,7 +255,6 @@ export class FileIrqSource implements IrqSource {
       // Nobody waits any more: nor does the kernel. Nothing was consumed (P3), and the line stays as it is (P11).
       const interrupt = this.#interrupt;
       this.#interrupt = new AbortController();
-      this.#interruptible = { signal: this.#interrupt.signal };
       this.#alone = this.#interruptibleAlone();
       interrupt.abort();
     };

@@ -249,8 +249,8 @@ export class Interleaving implements Passer {
   #calmNext(count: number, goesOn: boolean): Actor | undefined {
     if (count === 0) return undefined;
     const { actors } = this.#runnable;
-    const [first, second] = [actors[0], actors[1]];
-    return goesOn && count > 1 && second?.kind === 'interrupt' ? second : first;
+    const second = actors[1];
+    return goesOn && count > 1 && second?.kind === 'interrupt' ? second : actors[0];
   }
 
   #took(at: number, way: number): void {

@@ -70,10 +70,12 @@ export class IrqDesc {
   /** Takes the action of a device out. Whether there was one. */
   unlink(devId: object | undefined): boolean {
     const { actions } = this;
-    // Nearly always the only one.
-    if (actions.length === 1 && actions[0]?.devId === devId) return actions.pop() !== undefined;
     const at = actions.findIndex((action) => action.devId === devId);
-    return at >= 0 && actions.splice(at, 1).length > 0;
+    if (at < 0) return false;
+    // Nearly always the only one: splice() makes an array of what it takes out.
+    if (at === actions.length - 1) actions.pop();
+    else actions.splice(at, 1);
+    return true;
   }
 
   get level(): boolean {

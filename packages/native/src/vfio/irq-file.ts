@@ -1,6 +1,5 @@
 import {
   checkResult,
-  EAGAIN,
   ENODEV,
   type Interruptible,
   type MaySleep,
@@ -71,8 +70,7 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
   }
 
   read(o: Interruptible): MaySleep {
-    const now = this.tryRead();
-    return now === -EAGAIN ? readWhenReady(this, o) : now;
+    return readWhenReady(this, o);
   }
 
   tryRead(): number {
