@@ -189,6 +189,7 @@ export type Ability =
   | 'credentials'
   | 'intx'
   | 'msi'
+  | 'masked-line'
   | 'masked-vectors'
   | 'counted-messages'
   | 'dma'
@@ -217,6 +218,9 @@ export function supportsOf(target: Target, machines: Partial<Record<MachineAbili
   }
   if (!backend.supports.msi) missing.msi ??= backend.supports.reasons?.msi ?? `${backend.name} has no MSI`;
   if (target.vector !== undefined) missing.intx = 'the interrupts are taken by MSI';
+  if (!backend.supports.masksUntilNextWait) {
+    missing['masked-line'] = backend.supports.reasons?.masksUntilNextWait ?? `${backend.name} does not mask the line`;
+  }
   if (!backend.supports.masksVectors) missing['masked-vectors'] = `${backend.name} masks no MSI vectors`;
   else missing['counted-messages'] = `${backend.name} masks MSI vectors until the next wait`;
   if (!backend.supports.dma) missing.dma = backend.supports.reasons?.dma ?? `${backend.name} has no DMA`;

@@ -22,7 +22,7 @@ export interface Supports {
   /** `mapPhysical`: registers by physical address. */
   readonly mapPhysical: boolean;
   /** Why a promise is not made, where there is more to say than that it is not. */
-  readonly reasons?: Readonly<Partial<Record<'msi' | 'dma', string>>>;
+  readonly reasons?: Readonly<Partial<Record<'msi' | 'dma' | 'masksUntilNextWait', string>>>;
 }
 
 /** The time that a driver lives in: real on hardware, virtual on an emulated machine. */

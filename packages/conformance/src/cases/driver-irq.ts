@@ -25,7 +25,7 @@ export const driverIrqCases: readonly Case[] = [
     id: 'L',
     level: 'driver',
     title: 'the line is masked from the moment it fires until the next wait',
-    needs: ['edu', 'intx'],
+    needs: ['edu', 'intx', 'masked-line'],
     async run(t) {
       const irq = t.irqOf(openEdu(t));
       const read = await t.sleeps(irq.read(), 'read');
@@ -45,7 +45,7 @@ export const driverIrqCases: readonly Case[] = [
     id: 'L',
     level: 'driver',
     title: 'a level that stays asserted interrupts once for each wait: no storm',
-    needs: ['edu', 'intx'],
+    needs: ['edu', 'intx', 'masked-line'],
     async run(t) {
       const irq = t.irqOf(openEdu(t));
       await t.edu.raise(1);

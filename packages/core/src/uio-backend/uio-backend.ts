@@ -4,7 +4,7 @@ import type { IrqSource } from '../irq.ts';
 import type { PciAddress } from '../pci-address.ts';
 import { checkLine } from '../user-mode-backend/irq-file.ts';
 import { FileIrqSource } from '../user-mode-backend/irq-source.ts';
-import { readNumber, scanSysfs, sysfsPath } from '../user-mode-backend/sysfs.ts';
+import { ifThere, readNumber, scanSysfs, sysfsPath } from '../user-mode-backend/sysfs.ts';
 import { KernelBackend } from '../user-mode-backend/user-mode-backend.ts';
 import type { FileView, UserModeKernel } from '../user-mode-kernel.ts';
 import { NO_DMA } from './no-dma.ts';
@@ -12,11 +12,15 @@ import { NO_MSI, UioPciDevice } from './pci-device.ts';
 import { UioIrqFile } from './uio-irq-file.ts';
 import { nodeOf, type UioNode } from './uio-node.ts';
 
+/** What mask a line as it fires, by the names that they give their nodes. */
+const MASKING_DRIVERS: ReadonlySet<string> = new Set(['uio_pci_generic', 'iio_pci']);
+
 /**
  * A backend over UIO nodes (N): functions that uio_pci_generic has, or any other driver that makes a UIO node of a function.
  *
  * - No DMA and no MSI: UIO has neither ({@link Supports}). What is mapped for DMA, and `irq(vector)`, is ENOSYS.
- * - The line may be shared: it is masked at the device.
+ * - The line may be shared: it is masked at the device. A driver other than uio_pci_generic may acknowledge the device instead,
+ *   and each interrupt between two waits counts (`supports.masksUntilNextWait`, of the nodes that are there when it is read).
  * - UIO claims nothing: another process may open the node as well (N5), and closing it there takes bus mastering away here.
  * - `openIrq(line)` is the interrupt of the one function on that line that has a node.
  * - Nodes of IIO, which came before (S5), do as well.
@@ -28,14 +32,19 @@ export function uioBackend(kernel: UserModeKernel): Backend {
     name: 'uio',
     supports: {
       msi: false,
-      masksUntilNextWait: true,
+      get masksUntilNextWait() {
+        return unmasked(kernel.files) === undefined;
+      },
       masksVectors: false,
       sharedInterrupts: true,
       dma: false,
       consistentLargerThanPage: false,
       iommu: kernel.supports.iommu,
       mapPhysical: true,
-      reasons: { msi: NO_MSI, dma: NO_DMA },
+      get reasons() {
+        const why = unmasked(kernel.files);
+        return { msi: NO_MSI, dma: NO_DMA, ...(why !== undefined && { masksUntilNextWait: why }) };
+      },
     },
 
     // The node itself would not see to it that a function is opened once.
@@ -59,6 +68,17 @@ export function uioBackend(kernel: UserModeKernel): Backend {
       return irq;
     },
   });
+}
+
+/** Why a line may not be masked as it fires: it is a node's whose driver is not known to mask. Looks at what is there now. */
+function unmasked(files: FileView): string | undefined {
+  for (const { address } of ifThere(() => scanSysfs(files)) ?? []) {
+    const driver = ifThere(() => nodeOf(files, address)?.driver);
+    if (driver !== undefined && !MASKING_DRIVERS.has(driver)) {
+      return `${address} is with the UIO driver ${driver}, which may not mask the line as it fires`;
+    }
+  }
+  return undefined;
 }
 
 /** The one function on a line that has a node. */

@@ -16,6 +16,8 @@ interface UioMap {
 export interface UioNode {
   /** `iio` is what UIO was before it was mainline (S5): events and memory have nodes of their own there. */
   readonly kind: 'uio' | 'iio';
+  /** What its driver calls it, which mostly is the driver's own name. */
+  readonly driver: string;
   /** Where it is read, written and waited for. */
   readonly events: string;
   /** Where memory is mapped from. */
@@ -50,6 +52,7 @@ export function nodeOf(files: FileView, address: PciAddress): UioNode | undefine
     const memory = `/dev/${name}`;
     return {
       kind,
+      driver: readText(files, sysfsPath(address, `${kind}/${name}/name`)).trim(),
       events: kind === 'iio' ? `${memory}_event` : memory,
       memory,
       maps: mapsOf(files, address, kind, name),

@@ -15,18 +15,25 @@ export function scanSysfs(files: FileView): PciFunction[] {
   const functions: PciFunction[] = [];
   const names = thrownAsSystemError('scandir', DEVICES, () => files.readdirSync(DEVICES));
   for (const address of names.map(PciAddress.parse).sort(PciAddress.compare)) {
-    try {
-      functions.push({
-        address,
-        vendorId: readNumber(files, sysfsPath(address, 'vendor')),
-        deviceId: readNumber(files, sysfsPath(address, 'device')),
-        classCode: readNumber(files, sysfsPath(address, 'class')),
-      });
-    } catch (error) {
-      if (!(error instanceof SystemError && (error.code === 'ENOENT' || error.code === 'ENODEV'))) throw error;
-    }
+    const found = ifThere(() => ({
+      address,
+      vendorId: readNumber(files, sysfsPath(address, 'vendor')),
+      deviceId: readNumber(files, sysfsPath(address, 'device')),
+      classCode: readNumber(files, sysfsPath(address, 'class')),
+    }));
+    if (found !== undefined) functions.push(found);
   }
   return functions;
+}
+
+/** What is read of a function, undefined where it is not there or goes meanwhile. */
+export function ifThere<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SystemError && (error.code === 'ENOENT' || error.code === 'ENODEV')) return undefined;
+    throw error;
+  }
 }
 
 /**

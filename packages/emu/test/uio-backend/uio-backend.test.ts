@@ -160,6 +160,22 @@ describe('uioBackend', () => {
     expect(driver.told.slice(asked)).toEqual([1]);
   });
 
+  test('whether a driver masks the line as it fires is known of uio_pci_generic alone, by the nodes that are there', () => {
+    const machine = new Machine({ devices: [new EduDevice(), new EduDevice()] });
+    machine.kernel.pciDrivers.register(new StubWithIrqcontrol(machine.kernel.uio, machine.oracle));
+    machine.kernel.bindDriver('uio_pci_generic', SECOND);
+    using backend = uioBackend(machine.kernel);
+    expect(backend.supports.masksUntilNextWait).toBe(true);
+    expect(backend.supports.reasons).not.toHaveProperty('masksUntilNextWait');
+    machine.kernel.bindDriver('edu_stub', EDU);
+    expect(backend.supports.masksUntilNextWait).toBe(false);
+    expect(backend.supports.reasons?.masksUntilNextWait).toBe(
+      '0000:00:04.0 is with the UIO driver edu_stub, which may not mask the line as it fires',
+    );
+    machine.pci.unplug(EDU);
+    expect(backend.supports.masksUntilNextWait).toBe(true);
+  });
+
   test('N8 bus mastering is on while the device is open, whatever is closed of it meanwhile', () => {
     using backend = emulated({ devices: [new EduDevice()], interface: 'uio' });
     const device = backend.pci.open(EDU, MASK);
