@@ -4,20 +4,21 @@
  * range, at any alignment, without a copy on the way. One transfer at a time,
  * in chunks; each chunk is pinned, mapped, moved and given back.
  */
-#include <linux/completion.h>
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
 #include <linux/interrupt.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
-#include <linux/iopoll.h>
+#include <linux/math64.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/uaccess.h>
+#include <linux/wait.h>
 #include "edu_dio.h"
 
+#define EDU_STATUS	0x20
 #define EDU_IRQ_STATUS	0x24
 #define EDU_IRQ_ACK	0x64
 #define EDU_DMA_SRC	0x80
@@ -27,78 +28,93 @@
 #define EDU_DMA_RUN	BIT(0)
 #define EDU_DMA_TO_RAM	BIT(1)
 #define EDU_DMA_IRQ	BIT(2)
-#define EDU_DMA_DONE	0x100	/* in the interrupt status */
 #define EDU_BUFFER	0x40000
 
-#define EDU_CHUNK	1024
-#define EDU_PAGES	(EDU_CHUNK / PAGE_SIZE + 2)
-#define EDU_WAIT	(2 * HZ)
-#define EDU_STOP_US	1000000
+#define EDU_PAGES	(EDU_DIO_BUFFER / PAGE_SIZE + 2)
+#define EDU_ABORTS	(PCI_STATUS_REC_MASTER_ABORT | \
+			 PCI_STATUS_REC_TARGET_ABORT)
 
-struct edu_dio {
+struct edu {
 	struct miscdevice	misc;
 	struct pci_dev		*pdev;
 	void __iomem		*regs;
 	struct mutex		lock;	/* one transfer at a time */
-	struct completion	moved;
+	wait_queue_head_t	wait;
+	bool			stopped; /* off the bus, perhaps still busy */
 };
 
 /* All that it does is to wake the waiter. */
-static irqreturn_t edu_dio_handler(int irq, void *dev_id)
+static irqreturn_t edu_handler(int irq, void *dev_id)
 {
-	struct edu_dio *edu = dev_id;
+	struct edu *edu = dev_id;
 	u32 status = readl(edu->regs + EDU_IRQ_STATUS);
 
-	if (!(status & EDU_DMA_DONE) || status == ~0u)
+	if (!status || status == ~0u)
 		return IRQ_NONE;
-	writel(EDU_DMA_DONE, edu->regs + EDU_IRQ_ACK);
-	complete(&edu->moved);
+	writel(status, edu->regs + EDU_IRQ_ACK);
+	wake_up(&edu->wait);
 	return IRQ_HANDLED;
 }
 
-/*
- * The memory is about to be given back: a transfer that has been started runs
- * to its end, or the device loses its access to memory for good.
- */
-static void edu_dio_stop(struct edu_dio *edu)
+static bool edu_busy(struct edu *edu)
 {
-	u32 command;
-
-	if (readl_poll_timeout(edu->regs + EDU_DMA_CMD, command,
-			       !(command & EDU_DMA_RUN), 1000, EDU_STOP_US))
-		pci_clear_master(edu->pdev);
+	return readl(edu->regs + EDU_DMA_CMD) & EDU_DMA_RUN;
 }
 
-static int edu_dio_move(struct edu_dio *edu, dma_addr_t bus, u32 offset,
-			u32 len, bool to_ram)
+/* Waits for the end of a run; returns what is left of the time, or an error. */
+static long edu_wait(struct edu *edu, long left)
 {
-	u64 buffer = EDU_BUFFER + offset;
-	long left;
+	left = wait_event_interruptible_timeout(edu->wait, !edu_busy(edu), left);
+	if (left > 0)
+		return left;
+	return left ? -EINTR : -ETIMEDOUT;
+}
 
-	reinit_completion(&edu->moved);
+/* edu cannot be told to stop: off the bus it reaches no memory. */
+static void edu_stop(struct edu *edu)
+{
+	pci_clear_master(edu->pdev);
+	edu->stopped = true;
+}
+
+static int edu_run(struct edu *edu, dma_addr_t bus, u32 at, u32 len,
+		   const struct edu_dio_transfer *t)
+{
+	long left = max(msecs_to_jiffies(t->timeout_ms), 1ul);
+	bool to_ram = t->direction == EDU_DIO_FROM_DEVICE;
+	u64 buffer = EDU_BUFFER + at;
+
+	if (edu->stopped) {
+		left = edu_wait(edu, left);
+		if (left < 0)
+			return left;
+		pci_set_master(edu->pdev);
+		edu->stopped = false;
+	}
 	writeq(to_ram ? buffer : bus, edu->regs + EDU_DMA_SRC);
 	writeq(to_ram ? bus : buffer, edu->regs + EDU_DMA_DST);
 	writeq(len, edu->regs + EDU_DMA_COUNT);
 	writeq(EDU_DMA_RUN | EDU_DMA_IRQ | (to_ram ? EDU_DMA_TO_RAM : 0),
 	       edu->regs + EDU_DMA_CMD);
-	left = wait_for_completion_interruptible_timeout(&edu->moved, EDU_WAIT);
-	if (left > 0)
-		return 0;
-	edu_dio_stop(edu);
-	return left ? -EINTR : -ETIMEDOUT;
+	left = edu_wait(edu, left);
+	if (left < 0)
+		return left;
+	if (pci_status_get_and_clear_errors(edu->pdev) & EDU_ABORTS)
+		return -EIO;
+	return 0;
 }
 
-/* Returns how many bytes were moved, or an error if none. */
-static int edu_dio_chunk(struct edu_dio *edu, u64 addr, u32 offset, u32 len,
-			 bool to_ram)
+/* Moves all of it, or returns an error; the device is off the memory then. */
+static int edu_chunk(struct edu *edu, u64 addr, u32 at, u32 len,
+		     const struct edu_dio_transfer *t)
 {
+	bool to_ram = t->direction == EDU_DIO_FROM_DEVICE;
 	enum dma_data_direction dir = to_ram ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
 	unsigned int first = offset_in_page(addr);
 	int n = DIV_ROUND_UP(first + len, PAGE_SIZE), pinned, i, ret;
 	struct page *pages[EDU_PAGES];
 	struct scatterlist *sg;
 	struct sg_table sgt;
-	u32 done = 0;
 
 	pinned = pin_user_pages_fast(addr, n, to_ram ? FOLL_WRITE : 0, pages);
 	if (pinned != n) {
@@ -112,11 +128,12 @@ static int edu_dio_chunk(struct edu_dio *edu, u64 addr, u32 offset, u32 len,
 	if (ret)
 		goto err_free;
 	for_each_sgtable_dma_sg(&sgt, sg, i) {
-		ret = edu_dio_move(edu, sg_dma_address(sg), offset + done,
-				   sg_dma_len(sg), to_ram);
-		if (ret)
+		ret = edu_run(edu, sg_dma_address(sg), at, sg_dma_len(sg), t);
+		if (ret) {
+			edu_stop(edu);
 			break;
-		done += sg_dma_len(sg);
+		}
+		at += sg_dma_len(sg);
 	}
 	dma_unmap_sgtable(&edu->pdev->dev, &sgt, dir, 0);
 err_free:
@@ -124,45 +141,54 @@ err_free:
 err_unpin:
 	if (pinned > 0)
 		unpin_user_pages_dirty_lock(pages, pinned, to_ram);
-	return done ?: ret;
+	return ret;
 }
 
-static int edu_dio_transfer(struct edu_dio *edu, struct edu_dio_transfer *t)
+static int edu_transfer(struct edu *edu, struct edu_dio_transfer *t)
 {
-	bool to_ram = t->direction == EDU_DIO_FROM_DEVICE;
+	u32 at, len;
+	u64 rest;
 	int ret;
 
-	if (t->direction > EDU_DIO_FROM_DEVICE || !t->len ||
-	    t->offset >= EDU_DIO_SIZE || t->len > EDU_DIO_SIZE - t->offset)
-		return -EINVAL;
-	if (mutex_lock_interruptible(&edu->lock))
-		return -EINTR;
-	for (t->done = 0, ret = 0; t->done < t->len; t->done += ret) {
-		ret = edu_dio_chunk(edu, t->addr + t->done, t->offset + t->done,
-				    min_t(u32, t->len - t->done, EDU_CHUNK),
-				    to_ram);
-		if (ret < 0)
-			break;
+	div64_u64_rem(t->position, EDU_DIO_BUFFER, &rest);
+	at = rest;
+	t->transferred = 0;
+	while (t->transferred < t->size) {
+		len = min_t(u64, EDU_DIO_BUFFER - at, t->size - t->transferred);
+		ret = edu_chunk(edu, t->addr + t->transferred, at, len, t);
+		if (ret)
+			return ret;
+		t->transferred += len;
+		at = (at + len) % EDU_DIO_BUFFER;
 	}
-	mutex_unlock(&edu->lock);
-	return t->done ? 0 : ret;
+	return 0;
 }
 
 static long edu_dio_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
-	struct edu_dio *edu = container_of(file->private_data, struct edu_dio,
-					   misc);
+	struct edu *edu = container_of(file->private_data, struct edu, misc);
+	struct edu_dio_transfer __user *argp = (void __user *)arg;
 	struct edu_dio_transfer t;
 	int ret;
 
 	if (cmd != EDU_DIO_TRANSFER)
 		return -ENOTTY;
-	if (copy_from_user(&t, (void __user *)arg, sizeof(t)))
+	if (copy_from_user(&t, argp, sizeof(t)))
 		return -EFAULT;
-	ret = edu_dio_transfer(edu, &t);
-	if (!ret && copy_to_user((void __user *)arg, &t, sizeof(t)))
+	if (t.direction != EDU_DIO_TO_DEVICE &&
+	    t.direction != EDU_DIO_FROM_DEVICE)
+		return -EINVAL;
+	if (!t.timeout_ms)
+		return -EINVAL;
+	if (!access_ok(u64_to_user_ptr(t.addr), t.size))
 		return -EFAULT;
+	if (mutex_lock_interruptible(&edu->lock))
+		return -ERESTARTSYS;
+	ret = edu_transfer(edu, &t);
+	mutex_unlock(&edu->lock);
+	if (put_user(t.transferred, &argp->transferred) && !ret)
+		ret = -EFAULT;
 	return ret;
 }
 
@@ -174,7 +200,7 @@ static const struct file_operations edu_dio_fops = {
 
 static int edu_dio_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct edu_dio *edu;
+	struct edu *edu;
 	int ret;
 
 	edu = devm_kzalloc(&pdev->dev, sizeof(*edu), GFP_KERNEL);
@@ -182,7 +208,7 @@ static int edu_dio_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return -ENOMEM;
 	edu->pdev = pdev;
 	mutex_init(&edu->lock);
-	init_completion(&edu->moved);
+	init_waitqueue_head(&edu->wait);
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
@@ -193,11 +219,17 @@ static int edu_dio_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(28));
 	if (ret)
 		return ret;
-	ret = devm_request_irq(&pdev->dev, pdev->irq, edu_dio_handler,
+	ret = devm_request_irq(&pdev->dev, pdev->irq, edu_handler,
 			       IRQF_SHARED, KBUILD_MODNAME, edu);
 	if (ret)
 		return ret;
-	pci_set_master(pdev);
+	writel(0, edu->regs + EDU_STATUS);
+	writel(~0u, edu->regs + EDU_IRQ_ACK);
+	/* Whoever had it before may have left it running. */
+	if (edu_busy(edu))
+		edu_stop(edu);
+	else
+		pci_set_master(pdev);
 	edu->misc.minor = MISC_DYNAMIC_MINOR;
 	edu->misc.name = devm_kasprintf(&pdev->dev, GFP_KERNEL, "edu_dio-%s",
 					pci_name(pdev));
@@ -210,7 +242,7 @@ static int edu_dio_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void edu_dio_remove(struct pci_dev *pdev)
 {
-	struct edu_dio *edu = pci_get_drvdata(pdev);
+	struct edu *edu = pci_get_drvdata(pdev);
 
 	misc_deregister(&edu->misc);
 	pci_clear_master(pdev);

@@ -10,21 +10,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 exec 3>&1
 vm_require
 
-samples=$vm_cache/samples
-rm -rf "$samples"
-cp -R "$vm_package/samples" "$samples"
-make -s -C "/usr/src/linux-headers-$(vm_stock_release)" M="$samples" modules \
-	>"$vm_cache/samples.log" 2>&1 || {
-	cat "$vm_cache/samples.log" >&2
-	exit 1
-}
-
 kernel=$(vm_stock_kernel)
 vm_program="$vm_package/test/samples/samples_test.c $vm_package/test/guest.c"
 vm_initramfs >/dev/null
 root=$vm_cache/initramfs
 mkdir "$root/samples"
-cp "$samples"/*.ko "$root/samples/"
+vm_samples "$root/samples"
 tar -xzf "$kernel.modules.tar.gz" -O uio/uio.ko >"$root/modules/uio.ko"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$root.cpio.gz"
 

@@ -137,6 +137,25 @@ vm_module() {
 	echo "$vm_cache/module/usrdrv.ko"
 }
 
+# vm_samples DIRECTORY: puts the modules of samples/ there, built against Debian's
+# headers.
+vm_samples() {
+	release=$(vm_stock_release)
+	key=$({ echo "$release"; cat "$vm_package"/samples/*; } | vm_key)
+	samples=$vm_cache/samples-$key
+	if [ ! -e "$samples" ]; then
+		build=$(mktemp -d "$vm_cache/build-XXXXXX")
+		cp "$vm_package"/samples/* "$build/"
+		make -s -C "/usr/src/linux-headers-$release" M="$build" modules \
+			>"$vm_cache/samples.log" 2>&1 || {
+			cat "$vm_cache/samples.log" >&2
+			exit 1
+		}
+		mv "$build" "$samples"
+	fi
+	cp "$samples"/*.ko "$1/"
+}
+
 # vm_initramfs [MODULE]: busybox, the tests or $vm_program, and the module;
 # prints its path.
 vm_initramfs() {

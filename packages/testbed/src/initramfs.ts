@@ -15,7 +15,7 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build as esbuild } from 'esbuild';
-import { cacheFolder, type KernelName, kernelModules, packages } from './kernel.ts';
+import { cacheFolder, type KernelName, kernelModules, packages, sampleModules } from './kernel.ts';
 
 const guest = join(packages, 'testbed', 'guest');
 const inGuest = join(packages, 'testbed', 'src', 'in-guest');
@@ -49,12 +49,27 @@ async function packNode(kernel: KernelName): Promise<string> {
     'unplug-uio': join(inGuest, 'unplug-uio.ts'),
     native: join(packages, 'native', 'test', 'vm', 'guest.ts'),
     uio: join(packages, 'native', 'test', 'vm', 'uio.ts'),
+    'uio-stub': join(packages, 'native', 'test', 'vm', 'uio-stub.ts'),
+    'uio-edu': join(inGuest, 'uio-edu.ts'),
     checksum: join(packages, '..', 'examples', 'checksum.ts'),
     vfio: join(packages, 'native', 'test', 'vm', 'vfio.ts'),
     'vfio-no-iommu': join(packages, 'native', 'test', 'vm', 'vfio-no-iommu.ts'),
     usrdrv: join(packages, 'cli', 'src', 'main.ts'),
   });
   return appended(nodeArchive(), pack(root));
+}
+
+/** That of Debian's kernel, with the modules of packages/kernel-patch/samples and what tests them, in /samples. */
+export async function samplesInitramfs(): Promise<string> {
+  const root = join(cacheFolder(), 'testbed-initramfs-samples');
+  rmSync(root, { recursive: true, force: true });
+  const samples = join(root, 'samples');
+  mkdirSync(samples, { recursive: true });
+  sampleModules(samples);
+  const tests = join(kernelPatch, 'test');
+  compile(join(samples, 'test'), [join(tests, 'samples', 'samples_test.c'), join(tests, 'guest.c')]);
+  compile(join(samples, 'dio_calls'), [join(guest, 'samples', 'dio_calls.c')]);
+  return appended(await nodeInitramfs('stock'), pack(root));
 }
 
 /** The executor, and Node with the program that it starts where it measures latencies. */
@@ -100,8 +115,8 @@ async function bundlePrograms(folder: string, entryPoints: Readonly<Record<strin
   const native = join(packages, 'native');
   const requireOfNative = createRequire(join(native, 'package.json'));
   mkdirSync(join(folder, 'build', 'Release'), { recursive: true });
-  const { compile }: { compile(): string } = await import(join(native, 'scripts', 'compile.mjs'));
-  copyFileSync(compile(), join(folder, 'build', 'Release', 'usrdrv.node'));
+  const addon: { compile(): string } = await import(join(native, 'scripts', 'compile.mjs'));
+  copyFileSync(addon.compile(), join(folder, 'build', 'Release', 'usrdrv.node'));
   const build = dirname(requireOfNative.resolve('node-gyp-build'));
   cpSync(build, join(folder, 'node_modules', 'node-gyp-build'), { recursive: true, dereference: true });
   copyFileSync(join(native, 'package.json'), join(folder, 'package.json'));
@@ -123,10 +138,14 @@ async function bundlePrograms(folder: string, entryPoints: Readonly<Record<strin
 
 function buildExecutor(output: string): void {
   const sources = readdirSync(guest).filter((name) => name.endsWith('.c'));
+  compile(output, [...sources.map((name) => join(guest, name)), join(kernelPatch, 'test', 'guest.c')]);
+}
+
+function compile(output: string, sources: readonly string[]): void {
   execFileSync('gcc', [
     ...['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-pthread'],
     ...['-I', guest, '-I', join(kernelPatch, 'test'), '-I', join(kernelPatch, 'module', 'include', 'uapi')],
-    ...['-o', output, ...sources.map((name) => join(guest, name)), join(kernelPatch, 'test', 'guest.c')],
+    ...['-o', output, ...sources],
   ]);
 }
 

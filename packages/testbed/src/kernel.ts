@@ -28,6 +28,11 @@ export function kernelModules(name: KernelName, folder: string): void {
   if (name === 'stock') vm('vm_stock_modules "$2"; cp "$(vm_module)" "$2/90-usrdrv.ko"', folder);
 }
 
+/** Puts the modules of packages/kernel-patch/samples into a folder. */
+export function sampleModules(folder: string): void {
+  vm('vm_samples "$2"', folder);
+}
+
 /** Where what is built is kept, outside the checkout. */
 export function cacheFolder(): string {
   return vm('mkdir -p "$vm_cache"; echo "$vm_cache"');

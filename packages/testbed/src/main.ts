@@ -5,12 +5,13 @@ import { provokeDefects } from './defects.ts';
 import { type BootOptions, Guest } from './guest.ts';
 import { executorInitramfs, latencyInitramfs } from './initramfs.ts';
 import { cacheFolder, type KernelName, kernelImage, requirePackages } from './kernel.ts';
-import { kernelTests, type TestScript } from './kernel-tests.ts';
+import { kernelTests } from './kernel-tests.ts';
 import { LATENCY_DEVICES, measureLatency } from './latency.ts';
 import { checkLitmus, forbidden, type LitmusReport } from './litmus/check.ts';
 import { LITMUS_TESTS } from './litmus/tests.ts';
 import { checkRandomPrograms, replayProgram } from './programs/check.ts';
 import { stress } from './programs/stress.ts';
+import { checkSamples } from './samples/samples.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
 suites: kernel (the C tests), conformance, programs, litmus, defects (of the 2005 code), samples, stress, latency;
@@ -26,12 +27,12 @@ left out: kernel, conformance, programs, litmus, defects
   --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
 
 const SUITES = {
-  kernel: () => cTests('test-vm.sh'),
+  kernel: cTests,
   conformance: conformanceSuite,
   programs: randomPrograms,
   litmus: litmusTests,
   defects: provokeDefects,
-  samples: () => cTests('test-samples.sh'),
+  samples: sampleModules,
   stress: hardUse,
   latency,
 } as const;
@@ -88,10 +89,17 @@ async function run(suite: () => Counts | Promise<Counts>): Promise<Counts> {
   }
 }
 
-/** The C tests of packages/kernel-patch: of the patch and the module, or of the sample modules. */
-function cTests(script: TestScript): Counts {
-  const { output, ...counts } = kernelTests(script);
+/** The C tests of packages/kernel-patch: of the patch and the module. */
+function cTests(): Counts {
+  const { output, ...counts } = kernelTests('test-vm.sh');
   console.log(output);
+  return counts;
+}
+
+/** Those of packages/kernel-patch/samples. */
+async function sampleModules(): Promise<Counts> {
+  const { text, ...counts } = await checkSamples();
+  console.log(text);
   return counts;
 }
 

@@ -26,7 +26,10 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { eduDriver } from './driver.ts';
 
 const SLOT = '0000:00:04.0';
+const NODE = `/dev/edu_dio-${SLOT}`;
 const MEMORY = 6 * PAGE_SIZE;
+/** What the kernel's driver uses of the device's. */
+const BUFFER = 4095;
 
 const open: Disposable[] = [];
 afterEach(() => {
@@ -52,7 +55,7 @@ function boot(oracle: Oracle) {
 /** By DirectIo: how many bytes, or the error's name. */
 async function inThisProcess(oracle: Oracle = calm) {
   const host = boot(oracle);
-  const { bound, failed } = await bindDriver(host.backend, eduDriver());
+  const { bound, failed } = await bindDriver(host.backend, eduDriver({ bufferSize: BUFFER }));
   const [binding] = bound;
   if (binding === undefined) throw failed[0]?.error;
   const { directIo } = binding.instance;
@@ -75,7 +78,7 @@ async function inTheKernel(oracle: Oracle = calm) {
   const { kernel } = host.machine;
   const { thread } = kernel.process;
   kernel.bindDriver('edu_dio', SLOT);
-  const fd = thread.open('/dev/edu_dio0', O_RDWR);
+  const fd = thread.open(NODE, O_RDWR);
   expect(fd).toBeGreaterThanOrEqual(0);
   const map = (size: number) => {
     const address = thread.mmap(virtualAddress(0n), size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
@@ -200,7 +203,7 @@ describe('the driver in the kernel', () => {
   test('has the device alone: usr_pci_open is EBUSY, and the node goes with it', async () => {
     const { thread, kernel, fd } = await inTheKernel();
     expect(thread.usrPciOpen(0, 4, 0, 0n)).toBe(-EBUSY);
-    expect(kernel.files.readdirSync('/dev')).toContain('edu_dio0');
+    expect(kernel.files.readdirSync('/dev')).toContain(`edu_dio-${SLOT}`);
     expect(thread.close(fd)).toBe(0);
   });
 
@@ -211,7 +214,7 @@ describe('the driver in the kernel', () => {
     await way.backend.clock.sleep(150);
     abort.abort();
     expect(await pending).toBe(-EINTR);
-    expect(way.transferred()).toBe(PAGE_SIZE);
+    expect(way.transferred()).toBe(BUFFER);
     way.bytes.fill(0xaa);
     await way.backend.clock.sleep(500);
     expect(way.bytes.every((byte) => byte === 0xaa)).toBe(true);
@@ -228,7 +231,7 @@ describe('the driver in the kernel', () => {
     abort.abort();
     expect(await second).toBe(-EINTR);
     expect(await first).toBe(0);
-    expect(movements(way).filter((each) => each.startsWith('dma')).length).toBe(3);
+    expect(movements(way).filter((each) => each.startsWith('map')).length).toBe(4);
   });
 
   test('pulled out meanwhile it is ENODEV, and everything is given back', async () => {
@@ -239,7 +242,7 @@ describe('the driver in the kernel', () => {
     expect(await pending).toBe(-ENODEV);
     expect(way.machine.memory.pinned).toBe(0);
     expect(await way.ioctl(all)).toBe(-ENODEV);
-    expect(way.thread.open('/dev/edu_dio0', O_RDWR)).toBeLessThan(0);
+    expect(way.thread.open(NODE, O_RDWR)).toBeLessThan(0);
     way.backend.close();
     expect(way.machine).toHaveNoDmaReports();
     expect(way.machine).toHaveNoKernelWarnings();

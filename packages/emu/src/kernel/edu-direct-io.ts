@@ -34,10 +34,13 @@ const LOOK = step('edu_dio.look');
 const STOP = step('edu_dio.stop');
 const COPY_OUT = step('edu_dio.copy_to_user');
 
-/** _IOWR('E', 1, struct edu_dio): moves bytes between the device's buffer and memory of the caller. */
-export const EDU_DIO_TRANSFER = 0xc028_4501;
+/**
+ * _IOWR('E', 0xd0, struct edu_dio_transfer): moves bytes between the device's buffer and memory of the caller, as the sample
+ * module of that name does (packages/kernel-patch/samples/edu_dio.h).
+ */
+export const EDU_DIO_TRANSFER = 0xc028_45d0;
 
-/** Where the members of struct edu_dio are (LP64, 40 bytes). */
+/** Where the members of struct edu_dio_transfer are (LP64, 40 bytes). */
 export const EDU_DIO = {
   /** 64 bits: start of the memory. Any alignment. */
   addr: 0,
@@ -60,8 +63,9 @@ const NS_IN_MS = 1e6;
 
 /** What a call asks for. */
 interface Transfer {
-  readonly addr: bigint;
+  readonly addr: VirtualAddress;
   readonly size: number;
+  /** In the buffer. */
   readonly position: number;
   readonly direction: typeof DMA_TO_DEVICE | typeof DMA_FROM_DEVICE;
   readonly timeoutNs: number;
@@ -102,7 +106,7 @@ export class EduDirectIo implements FileOperations, Inode {
     if (bytes === undefined) return -EFAULT;
     const transfer = readTransfer(new DataView(bytes.buffer));
     if (transfer === undefined) return -EINVAL;
-    if (!mm.accessOk(virtualAddress(transfer.addr), transfer.size)) return -EFAULT;
+    if (!mm.accessOk(transfer.addr, transfer.size)) return -EFAULT;
     if (!(yield* this.#lock(task))) return -ERESTARTSYS;
     let transferred = 0;
     let error = 0;
@@ -242,16 +246,15 @@ export class EduDirectIo implements FileOperations, Inode {
 }
 
 function readTransfer(view: DataView): Transfer | undefined {
-  const size = Number(view.getBigUint64(EDU_DIO.size, true));
-  const position = Number(view.getBigUint64(EDU_DIO.position, true));
   const direction = view.getUint32(EDU_DIO.direction, true);
   const timeoutMs = view.getUint32(EDU_DIO.timeoutMs, true);
   if (direction !== DMA_TO_DEVICE && direction !== DMA_FROM_DEVICE) return undefined;
-  if (timeoutMs === 0 || !Number.isSafeInteger(size) || !Number.isSafeInteger(position)) return undefined;
+  if (timeoutMs === 0) return undefined;
   return {
-    addr: view.getBigUint64(EDU_DIO.addr, true),
-    size,
-    position,
+    addr: virtualAddress(view.getBigUint64(EDU_DIO.addr, true)),
+    // What a number does not hold exactly fits no address space.
+    size: Number(view.getBigUint64(EDU_DIO.size, true)),
+    position: Number(view.getBigUint64(EDU_DIO.position, true) % BigInt(EDU_BUFFER_SIZE)),
     direction,
     timeoutNs: timeoutMs * NS_IN_MS,
   };

@@ -15,12 +15,11 @@ const EDU_ID = 0x11e8_1234;
 const DMA_MASK = 0xfff_ffffn;
 
 interface Bound {
-  readonly minor: number;
   readonly hardware: EduHardware;
   readonly file: EduDirectIo;
 }
 
-/** The kernel's driver of edu, for direct I/O: a node /dev/edu_dioN for each device that it has (S4). */
+/** The kernel's driver of edu, for direct I/O: a node /dev/edu_dio-ADDRESS for each device that it has (S4). */
 export class EduPciDriver implements PciDriver, DevNodes {
   readonly name = 'edu_dio';
   readonly #kernel: EduKernel;
@@ -51,7 +50,7 @@ export class EduPciDriver implements PciDriver, DevNodes {
     dev.setMaster(true);
     // Whoever had it before may have left it running.
     if (hardware.busy()) hardware.stop();
-    this.#bound.set(dev, { minor: this.#minor(), hardware, file: new EduDirectIo(hardware, this.#kernel, dma) });
+    this.#bound.set(dev, { hardware, file: new EduDirectIo(hardware, this.#kernel, dma) });
     return 0;
   }
 
@@ -73,13 +72,8 @@ export class EduPciDriver implements PciDriver, DevNodes {
   }
 
   *devNodes(): Iterable<DirectoryEntry> {
-    for (const { minor, file } of this.#bound.values()) yield { name: `edu_dio${minor}`, child: file };
-  }
-
-  #minor(): number {
-    const taken = new Set([...this.#bound.values()].map(({ minor }) => minor));
-    let minor = 0;
-    while (taken.has(minor)) minor++;
-    return minor;
+    for (const [dev, { file }] of this.#bound) {
+      yield { name: `${this.name}-${dev.function.address}`, child: file };
+    }
   }
 }

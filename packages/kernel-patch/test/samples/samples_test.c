@@ -130,17 +130,17 @@ static void uio_errors(void)
 
 static int dio_fd;
 
-static int dio(void *addr, unsigned int offset, unsigned int len,
-	       unsigned int direction, unsigned int *done)
+static int dio(void *addr, uint64_t position, uint64_t size,
+	       unsigned int direction, uint64_t *done)
 {
 	struct edu_dio_transfer t = {
-		.addr = (uintptr_t)addr, .offset = offset, .len = len,
-		.direction = direction,
+		.addr = (uintptr_t)addr, .size = size, .position = position,
+		.direction = direction, .timeout_ms = 2000,
 	};
 	int ret = ioctl(dio_fd, EDU_DIO_TRANSFER, &t) < 0 ? -errno : 0;
 
 	if (done)
-		*done = t.done;
+		*done = t.transferred;
 	return ret;
 }
 
@@ -166,11 +166,12 @@ static void dio_round_trip(void)
 {
 	static const struct { unsigned int at, len; } cases[] = {
 		{ 0, 1 }, { 4095, 2 }, { 4090, 1030 }, { 3000, 3000 },
-		{ 1, EDU_DIO_SIZE },
+		{ 1, EDU_DIO_BUFFER },
 	};
 	unsigned char *out = pages(3, PROT_READ | PROT_WRITE);
 	unsigned char *in = pages(3, PROT_READ | PROT_WRITE);
-	unsigned int i, j, done;
+	unsigned int i, j;
+	uint64_t done;
 
 	dio_open();
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -194,14 +195,14 @@ static void dio_errors(void)
 {
 	unsigned char *two = pages(2, PROT_READ | PROT_WRITE);
 	unsigned char *constant = pages(1, PROT_READ);
-	unsigned int done;
+	uint64_t done;
 
 	dio_open();
-	EQ(dio(two, 0, 0, EDU_DIO_TO_DEVICE, NULL), -EINVAL);
-	EQ(dio(two, 0, EDU_DIO_SIZE + 1, EDU_DIO_TO_DEVICE, NULL), -EINVAL);
-	EQ(dio(two, EDU_DIO_SIZE, 1, EDU_DIO_TO_DEVICE, NULL), -EINVAL);
-	EQ(dio(two, 1, ~0u, EDU_DIO_TO_DEVICE, NULL), -EINVAL);
-	EQ(dio(two, 0, 1, 2, NULL), -EINVAL);
+	EQ(dio(two, 0, 0, EDU_DIO_TO_DEVICE, &done), 0);
+	EQ(done, 0);
+	EQ(dio(two, 0, ~0ul, EDU_DIO_TO_DEVICE, NULL), -EFAULT);
+	EQ(dio(two, 0, 1, 0, NULL), -EINVAL);
+	EQ(dio(two, 0, 1, 3, NULL), -EINVAL);
 	EQ(ioctl(dio_fd, 0, two) < 0 ? -errno : 0, -ENOTTY);
 	EQ(ioctl(dio_fd, EDU_DIO_TRANSFER, 8) < 0 ? -errno : 0, -EFAULT);
 	EQ(dio((void *)16, 0, 16, EDU_DIO_TO_DEVICE, NULL), -EFAULT);
@@ -211,9 +212,10 @@ static void dio_errors(void)
 	EQ(dio(constant, 0, 16, EDU_DIO_TO_DEVICE, NULL), 0);
 	/* The second chunk is short of memory: what was moved before counts. */
 	munmap(two + PAGE, PAGE);
-	EQ(dio(two + PAGE - 1024, 0, 2048, EDU_DIO_TO_DEVICE, &done), 0);
-	EQ(done, 1024);
+	EQ(dio(two, 0, 2 * EDU_DIO_BUFFER, EDU_DIO_TO_DEVICE, &done), -EFAULT);
+	EQ(done, EDU_DIO_BUFFER);
 	EQ(dio(two + PAGE - 1000, 0, 1024, EDU_DIO_TO_DEVICE, &done), -EFAULT);
+	EQ(done, 0);
 }
 
 static void nothing(int sig)
@@ -224,9 +226,9 @@ static void nothing(int sig)
 static void dio_signal(void)
 {
 	struct sigaction a = { .sa_handler = nothing };
-	unsigned char *p = pages(2, PROT_READ | PROT_WRITE);
+	unsigned char *p = pages(4, PROT_READ | PROT_WRITE);
 	pid_t parent = getpid();
-	unsigned int done;
+	uint64_t done;
 	int ret;
 
 	dio_open();
@@ -236,8 +238,9 @@ static void dio_signal(void)
 		kill(parent, SIGUSR1);
 		_exit(0);
 	}
-	ret = dio(p, 0, 4000, EDU_DIO_FROM_DEVICE, &done);
-	CHECK(ret == -EINTR || (ret == 0 && done < 4000 && done % 1024 == 0));
+	ret = dio(p, 0, 4 * EDU_DIO_BUFFER, EDU_DIO_FROM_DEVICE, &done);
+	EQ(ret, -EINTR);
+	CHECK(done < 4 * EDU_DIO_BUFFER && done % EDU_DIO_BUFFER == 0);
 	wait(NULL);
 	/* The device has stopped, and takes the next one. */
 	EQ(dio(p, 0, 100, EDU_DIO_TO_DEVICE, &done), 0);
@@ -246,7 +249,7 @@ static void dio_signal(void)
 
 static void *dio_thread(void *p)
 {
-	unsigned int done;
+	uint64_t done;
 	int ret = dio(p, 0, 2000, EDU_DIO_TO_DEVICE, &done);
 
 	return (void *)(long)(ret == 0 && done == 2000);

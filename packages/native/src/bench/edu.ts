@@ -23,7 +23,7 @@ import {
 } from '@usrdrv/core';
 import { kernelInterface } from '../kernel-interface.ts';
 import type { LinuxKernel } from '../linux-kernel.ts';
-import { bindTo } from './kernel-driver.ts';
+import { bindTo, unbindFrom } from './kernel-driver.ts';
 
 /** QEMU, docs/specs/edu.rst */
 const FACTORIAL_STATUS = 0x20;
@@ -57,6 +57,8 @@ export class EduSeat {
     const { thread } = kernel.process;
     this.address = address;
     const hasIrqFile = kernelInterface() !== 'none';
+    // Some drivers take every device that is plugged in.
+    if (driver !== undefined) unbindFrom(driver, address);
     // The kernel routes the line when somebody enables the device for the first time.
     // Not every driver does: vfio-pci waits until somebody opens the device.
     if (hasIrqFile) enableOnce(kernel, address);

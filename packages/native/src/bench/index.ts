@@ -60,9 +60,13 @@ export interface LinuxBed {
  * This machine, with two edu devices that nobody else uses, driven by one of its backends. It takes root; a machine whose
  * kernel may die. `setup` throws where there are no two edu devices, or no driver that the backend has them with.
  * @param o.msi interrupts by MSI; by the INTx line where left out
+ * @param o.driver another driver of the kernel to have the devices with, such as a UIO stub
  */
-export function linuxBed(name: ThroughName, { msi = false }: { readonly msi?: boolean } = {}): LinuxBed {
-  const through: Through = THROUGH[name];
+export function linuxBed(
+  name: ThroughName,
+  { msi = false, driver }: { readonly msi?: boolean; readonly driver?: string } = {},
+): LinuxBed {
+  const through: Through = { ...THROUGH[name], ...(driver !== undefined && { driver }) };
   return {
     setup: async (o) => ({ ...(await linuxTarget(through, o)), ...(msi && { vector: 0 }) }),
     teardown: endLinuxTarget,
@@ -183,11 +187,14 @@ function reasons<K extends string>(of: Readonly<Record<K, string | undefined>>):
   return missing;
 }
 
-/** Waits for a device that was pulled out to be plugged in again. */
+/** Waits for a device that was pulled out to be plugged in again, and for the kernel to be through with it. */
 async function twoEdus(kernel: LinuxKernel): Promise<readonly [PciAddress, PciAddress]> {
   for (let looks = 0; looks < PLUG_LOOKS; looks++) {
     const [first, second] = eduAddresses(kernel);
-    if (first !== undefined && second !== undefined) return [first, second];
+    if (first !== undefined && second !== undefined) {
+      if (looks > 0) await delay(PLUG_MS);
+      return [first, second];
+    }
     await delay(PLUG_MS);
   }
   throw new Error('there are no two edu devices');

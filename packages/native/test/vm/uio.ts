@@ -5,36 +5,29 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  type Backend,
   bindDriver,
   EAGAIN,
   EBUSY,
   EFAULT,
   EINVAL,
   ENOSYS,
-  MAP_ANONYMOUS,
-  MAP_PRIVATE,
   MAP_SHARED,
   O_NONBLOCK,
   O_RDWR,
   PAGE_SIZE,
   PCI_COMMAND,
-  PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_MASTER,
   type PciDevice,
   POLLIN,
   PROT_READ,
   PROT_WRITE,
-  type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
 import { DMA_MASK, eduDriver } from '@usrdrv/drivers/edu';
-import { LinuxKernel, openBackend, uioBackend } from '@usrdrv/native';
+import { openBackend, uioBackend } from '@usrdrv/native';
 import { type Checks, runChecks, succeeds } from './checks.ts';
+import { ACKNOWLEDGE, address, buf, count, kernel, masked, node, open, RAISE, total } from './uio-guest.ts';
 
-/** QEMU, docs/specs/edu.rst */
-const RAISE = 0x60;
-const ACKNOWLEDGE = 0x64;
 const ROUNDS = 200;
 /** More than an interrupt takes from the device to the kernel, also on a host that has other things to do. */
 const ARRIVAL_MS = 2000;
@@ -42,12 +35,7 @@ const NULL = virtualAddress(0n);
 /** Nothing is there. */
 const HOLE = virtualAddress(0x1000n);
 
-const kernel = new LinuxKernel();
 const { thread } = kernel.process;
-const address = boundEdu();
-const node = `/dev/${kernel.files.readdirSync(`/sys/bus/pci/devices/${address}/uio`)[0]}`;
-const buf = page();
-const count = new DataView(kernel.process.bytes(buf, 4).buffer);
 
 const checks: Checks = {
   'openBackend takes uio for a function that has a node, and says why it is not usrdrv': () => {
@@ -165,26 +153,6 @@ await runChecks(checks);
 // Some backends were left open.
 process.exit();
 
-/** The edu device that has a node. */
-function boundEdu() {
-  using backend = uioBackend();
-  const found = [...backend.pci.scan()].find(
-    (each) =>
-      each.vendorId === 0x1234 &&
-      each.deviceId === 0x11e8 &&
-      kernel.files.existsSync(`/sys/bus/pci/devices/${each.address}/uio`),
-  );
-  if (found === undefined) throw new Error('no edu device has a UIO node');
-  return found.address;
-}
-
-/** Its device, acknowledged; the backend is closed by the end of the process. */
-function open(backend: Backend = uioBackend()): PciDevice {
-  const device = backend.pci.open(address, { dmaMask: DMA_MASK });
-  device.bar(0).write32(ACKNOWLEDGE, 0xffff_ffff);
-  return device;
-}
-
 /** One interrupt, which leaves the line masked. */
 async function interrupt(device: PciDevice): Promise<void> {
   // Whoever opens the interrupt starts with the line unmasked.
@@ -196,22 +164,6 @@ async function interrupt(device: PciDevice): Promise<void> {
   assert.equal(total() - before, 1);
 }
 
-/** The node's count of all events. */
-function total(): number {
-  const name = node.split('/').at(-1);
-  return Number(new TextDecoder().decode(kernel.files.readFileSync(`/sys/class/uio/${name}/event`)));
-}
-
-function masked({ config }: PciDevice): boolean {
-  return (config.read16(PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) !== 0;
-}
-
 function isMaster({ config }: PciDevice): boolean {
   return (config.read16(PCI_COMMAND) & PCI_COMMAND_MASTER) !== 0;
-}
-
-function page(): VirtualAddress {
-  const at = thread.mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
-  assert(typeof at === 'bigint');
-  return at;
 }

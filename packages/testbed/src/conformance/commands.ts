@@ -30,17 +30,21 @@ export class Commands {
 }
 
 /**
- * packages/native/test/vm/guest.ts prints `ok name`, or `not ok name` and why in lines that are indented, and in the end how
- * many of each; so do its neighbours, each for the kernels that have what it is about.
+ * What a program printed: `ok name`, or `not ok name` and why in lines that are indented, and in the end how many of each.
+ * So do packages/native/test/vm/guest.ts and its neighbours, each for the kernels that have what it is about.
  */
-export async function printedChecks(guest: NodeGuest, program: string): Promise<Check[]> {
-  const { status, stdout } = await guest.run(program);
+export function checksIn({ status, stdout }: Awaited<Command>, program: string): Check[] {
   const checks = [...stdout.matchAll(/^(not )?ok (.*)\n?((?: {2}.*\n?)*)/gm)].map(([, not, name = '', why = '']) => ({
     name,
     ...(not !== undefined && { wrong: why.trim() }),
   }));
   if (status !== 0 || !/^\d+ passed, \d+ failed$/m.test(stdout)) {
-    checks.push({ name: `the checks of @usrdrv/native come to their end (${program})`, wrong: `status ${status}` });
+    checks.push({ name: `the checks come to their end (${program})`, wrong: `status ${status}` });
   }
   return checks;
+}
+
+/** Runs one of them. */
+export async function printedChecks(guest: NodeGuest, program: string): Promise<Check[]> {
+  return checksIn(await guest.run(program), program);
 }

@@ -13,23 +13,31 @@ const NODE = '/bin/node';
 /** How long one program may take. */
 const PROGRAM_MS = 240_000;
 
+/** What a guest is booted with. */
+export interface NodeGuestOptions {
+  /** As the kernel's option intel_iommu has it. Left out: on. */
+  readonly iommu?: 'on' | 'off';
+  /** Added to the kernel's command line. */
+  readonly append?: string;
+  /** Left out: that of the kernel. */
+  readonly initramfs?: Promise<string>;
+}
+
 /** A guest that has Node and the packages, and devices that can be unplugged. */
 export class NodeGuest {
   private constructor(private readonly guest: Guest) {}
 
-  /**
-   * @param name of its console's log
-   * @param iommu as the kernel's option intel_iommu has it
-   */
-  static async boot(kernel: KernelName, name: string, iommu: 'on' | 'off'): Promise<NodeGuest> {
+  /** @param name of its console's log */
+  static async boot(kernel: KernelName, name: string, o: NodeGuestOptions = {}): Promise<NodeGuest> {
+    const { iommu = 'on', append = '', initramfs = nodeInitramfs(kernel) } = o;
     const guest = await Guest.boot({
       kernel: kernelImage(kernel),
-      initramfs: await nodeInitramfs(kernel),
-      console: join(cacheFolder(), `console-testbed-conformance-${name}.log`),
+      initramfs: await initramfs,
+      console: join(cacheFolder(), `console-testbed-node-${name}.log`),
       memory: 1536,
       answerMs: PROGRAM_MS,
       // Debian's kernel leaves the IOMMU alone unless it is told to use it.
-      append: `intel_iommu=${iommu}`,
+      append: `intel_iommu=${iommu} ${append}`,
       devices: [
         ...SLOTS.flatMap((slot) => [
           `pcie-root-port,id=slot${slot},chassis=${slot + 1},slot=${slot + 1}`,
@@ -47,9 +55,22 @@ export class NodeGuest {
     return JSON.parse(await this.guest.request('run', command(program, args)));
   }
 
-  /** The same by the shell. */
-  async shell(script: string): Promise<Ended> {
-    return JSON.parse(await this.guest.request('run', JSON.stringify(['/bin/busybox', 'sh', '-c', script])));
+  /** The same on one processor, which takes the interrupts too: one that is let through has arrived when the call returns. */
+  pinned(program: string, ...args: readonly string[]): Promise<Ended> {
+    const words = `/usrdrv/bin/${program}.mjs ${args.join(' ')}`;
+    return this.shell(`
+      for file in /proc/irq/default_smp_affinity /proc/irq/*/smp_affinity; do echo 1 2>/dev/null >$file; done
+      exec /bin/busybox taskset 1 ${NODE} ${words}`);
+  }
+
+  /** By the shell. */
+  shell(script: string): Promise<Ended> {
+    return this.exec('/bin/busybox', 'sh', '-c', script);
+  }
+
+  /** Whatever is in the guest. */
+  async exec(...command: readonly string[]): Promise<Ended> {
+    return JSON.parse(await this.guest.request('run', JSON.stringify(command)));
   }
 
   /** Starts one, and waits for the first line that it prints. */

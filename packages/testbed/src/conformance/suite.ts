@@ -115,7 +115,7 @@ async function onGuest(plan: GuestPlan): Promise<GuestResults> {
   const { name, kernel, iommu = 'on' } = plan;
   const checks: Check[] = [];
   const backends: BackendResults[] = [];
-  const guest = await NodeGuest.boot(kernel, name, iommu);
+  const guest = await NodeGuest.boot(kernel, name, { iommu });
   try {
     for (const program of plan.programs) checks.push(...(await printedChecks(guest, program)));
     for (const of of plan.checks) checks.push(...(await of(guest)));
@@ -141,13 +141,8 @@ function resultsOf(wanted: string, guests: readonly GuestResults[]): BackendResu
   return guests.flatMap(({ backends }) => backends).find(({ name }) => name === wanted) ?? { name: wanted, rows: [] };
 }
 
-/** One processor runs the suite and takes the interrupts: one that is let through has arrived when the call returns. */
-const PINNED = `
-  for file in /proc/irq/default_smp_affinity /proc/irq/*/smp_affinity; do echo 1 2>/dev/null >$file; done
-  exec /bin/busybox taskset 1 /bin/node /usrdrv/bin/usrdrv.mjs conformance --json --progress`;
-
 async function conformanceRows(guest: NodeGuest, { name, options }: LinuxBackend): Promise<readonly RuleRow[]> {
-  const { status, stdout } = await guest.shell([PINNED, ...options].join(' '));
+  const { status, stdout } = await guest.pinned('usrdrv', 'conformance', '--json', '--progress', ...options);
   if (!stdout.startsWith('[')) throw new Error(`usrdrv conformance, ${name}, ended with status ${status}: ${stdout}`);
   return JSON.parse(stdout);
 }
