@@ -52,6 +52,7 @@ async function packNode(kernel: KernelName): Promise<string> {
     'uio-stub': join(packages, 'native', 'test', 'vm', 'uio-stub.ts'),
     'uio-edu': join(inGuest, 'uio-edu.ts'),
     checksum: join(packages, '..', 'examples', 'checksum.ts'),
+    led: join(packages, '..', 'examples', 'led.ts'),
     vfio: join(packages, 'native', 'test', 'vm', 'vfio.ts'),
     'vfio-no-iommu': join(packages, 'native', 'test', 'vm', 'vfio-no-iommu.ts'),
     usrdrv: join(packages, 'cli', 'src', 'main.ts'),

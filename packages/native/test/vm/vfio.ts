@@ -130,6 +130,16 @@ const checks: Checks = {
     assert.equal(irqs[0]?.tryRead(), 1);
   },
 
+  'V6 the BAR that has the MSI-X table is mapped with it, and no vector opened by that': () => {
+    using backend = vfioBackend();
+    using device = backend.pci.open(E1000E, { dmaMask: 0n });
+    const table = device.bar(3);
+    assert.equal(table.length, 0x4000);
+    // The vector control of a table's first entry: masked, as the reset leaves it (PCI 3.0, 6.8.2.9).
+    assert.equal(table.read32(12) & 1, 1);
+    assert.throws(() => table.read32(0x4000), RangeError);
+  },
+
   'a BAR of ports is EINVAL, one that is not there ENODEV': () => {
     using backend = vfioBackend();
     using device = backend.pci.open(E1000E, { dmaMask: 0n });

@@ -9,6 +9,7 @@ import { NodeGuest } from './node-guest.ts';
 import { type Column, type RuleRow, table } from './rows.ts';
 import { uioChecks } from './uio.ts';
 import { unplugChecks } from './unplug.ts';
+import { vfioChecks } from './vfio.ts';
 
 /** What was held against its promise, by name: nothing, or what was wrong. */
 export interface Check {
@@ -46,7 +47,7 @@ const PLANS: readonly (readonly GuestPlan[])[] = [
   [{ name: 'patched', kernel: 'patched', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv'] }],
   [{ name: 'stock', kernel: 'stock', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv', 'uio'] }],
   [
-    { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [], backends: ['vfio'] },
+    { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [vfioChecks], backends: ['vfio'] },
     // VFIO's unsafe mode (V11).
     { name: 'no-iommu', kernel: 'patched', iommu: 'off', programs: ['vfio-no-iommu'], checks: [], backends: [] },
   ],

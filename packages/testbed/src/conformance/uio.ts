@@ -1,4 +1,5 @@
 import { Commands, printedChecks } from './commands.ts';
+import { checksumExample, ledExample } from './examples.ts';
 import type { NodeGuest } from './node-guest.ts';
 import type { Check } from './suite.ts';
 
@@ -57,6 +58,7 @@ export async function uioChecks(guest: NodeGuest): Promise<Check[]> {
     shell(watched),
     /\+1 {2}total 1\n.*total 2\n.*total 3\n\/proc\/interrupts: \d+:.*uio_pci_generic/,
   );
+  await ledExample(commands, guest, 'uio');
   await commands.refuses(
     'examples/checksum says that uio has no DMA',
     shell('/bin/node /usrdrv/bin/checksum.mjs --backend uio'),
@@ -67,11 +69,8 @@ export async function uioChecks(guest: NodeGuest): Promise<Check[]> {
     shell(`usrdrv unbind ${EDU} --json && [ ! -e ${RECORD} ] && [ ! -e /sys/bus/pci/devices/${EDU}/driver ]`),
     /"from": "uio_pci_generic",\n +"to": null,\n +"done": true/,
   );
-  await commands.expects(
-    'examples/checksum sends a file through edu by usrdrv after that',
-    shell('/bin/node /usrdrv/bin/checksum.mjs --backend usrdrv'),
-    /^the same$/m,
-  );
+  await checksumExample(commands, guest, 'usrdrv');
+  await ledExample(commands, guest, 'usrdrv');
   return commands.checks;
 }
 
