@@ -15,21 +15,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 exec 3>&2
 vm_require >&2
 
-# The module with the irq file of 2005 in place of its own; prints its path.
-defective_module() {
-	sources=$vm_cache/module-2005-sources
-	rm -rf "$sources"
-	cp -R "$vm_package/module" "$sources"
-	cp "$vm_package/test/defects/usr_irq.c" "$sources/usr_irq.c"
-	make -s -C "$sources" O="$vm_cache/module-2005" \
-		KDIR="/usr/src/linux-headers-$(vm_stock_release)" \
-		>"$vm_cache/build.log" 2>&1 || {
-		cat "$vm_cache/build.log" >&2
-		exit 1
-	}
-	echo "$vm_cache/module-2005/usrdrv.ko"
-}
-
 if [ $# -eq 0 ]; then
 	set -- 2005 patched
 fi
@@ -38,7 +23,8 @@ vm_program="$vm_package/test/defects/stress.c $vm_package/test/guest.c"
 for guest in "$@"; do
 	memory=512 append='' module=''
 	case $guest in
-	2005) kernel=$(vm_stock_kernel) module=$(defective_module) ;;
+	2005) kernel=$(vm_stock_kernel)
+		module=$(vm_module "$vm_package/test/defects/usr_irq.c") ;;
 	patched) kernel=$(vm_patched_kernel vm.config) ;;
 	module) kernel=$(vm_stock_kernel) module=$(vm_module) ;;
 	*) echo "$guest: no such guest" >&2; exit 2 ;;
@@ -47,7 +33,7 @@ for guest in "$@"; do
 		memory=1024 append='intel_iommu=on'
 	fi
 	console=$vm_cache/console-defects-$guest.log
-	initrd=$(vm_initramfs $module)
+	initrd=$(vm_initramfs "defects-$guest" $module)
 	vm_boot "$kernel" "$initrd" "$memory" 600 "$append" \
 		'-device intel-iommu,intremap=on' >"$console"
 	echo "# $guest"

@@ -12,8 +12,8 @@ vm_require
 
 kernel=$(vm_stock_kernel)
 vm_program="$vm_package/test/samples/samples_test.c $vm_package/test/guest.c"
-vm_initramfs >/dev/null
-root=$vm_cache/initramfs
+vm_initramfs samples >/dev/null
+root=$vm_cache/initramfs-samples
 mkdir "$root/samples"
 vm_samples "$root/samples"
 tar -xzf "$kernel.modules.tar.gz" -O uio/uio.ko >"$root/modules/uio.ko"

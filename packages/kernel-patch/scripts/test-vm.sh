@@ -39,7 +39,7 @@ for guest in "$@"; do
 	*) echo "$guest: no such guest" >&2; exit 2 ;;
 	esac
 	console=$vm_cache/console-$guest.log
-	initrd=$(vm_initramfs $module)
+	initrd=$(vm_initramfs "$guest" $module)
 	vm_boot "$kernel" "$initrd" "$memory" "$seconds" "$append" "$iommu" >"$console"
 
 	grep -aE '^(edu |ok |not ok |  )' "$console" || true

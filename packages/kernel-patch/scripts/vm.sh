@@ -48,18 +48,30 @@ vm_patched_kernel() {
 	} | vm_key)
 	image=$vm_cache/linux-6.1-$key
 	if [ ! -e "$image" ]; then
-		vm_build_kernel "$image" "$@" >"$vm_cache/build.log" 2>&1 || {
+		vm_alone vm_build_kernel "$image" "$@"
+	fi
+	echo "$image"
+}
+
+# vm_alone COMMAND...: what puts something into the cache runs one at a time;
+# shows the end of what it prints if it fails.
+vm_alone() {
+	(
+		flock 9
+		"$@" >"$vm_cache/build.log" 2>&1 9>&- || {
 			tail -n 40 "$vm_cache/build.log" >&2
 			exit 1
 		}
-	fi
-	echo "$image"
+	) 9>"$vm_cache/lock"
 }
 
 # vm_build_kernel IMAGE CONFIG...
 vm_build_kernel() {
 	image=$1
 	shift
+	if [ -e "$image" ]; then
+		return
+	fi
 	echo "# building $image, which takes 5 minutes on two processors, 15 with debug.config" >&3
 	build=$(mktemp -d "$vm_cache/build-XXXXXX")
 	tar -C "$build" -xf "$vm_source" --strip-components 1
@@ -95,22 +107,23 @@ vm_stock_kernel() {
 	release=$(vm_stock_release)
 	image=$vm_cache/vmlinuz-$release
 	if [ ! -e "$image" ] || [ ! -e "$image.modules.tar.gz" ]; then
-		rm -rf "$vm_cache/stock"
-		mkdir -p "$vm_cache/stock"
-		(
-			cd "$vm_cache/stock"
-			apt-get download "linux-image-$release"
-			dpkg-deb -x ./*.deb .
-			tar -C "lib/modules/$release/kernel/drivers" \
-				-czf "$image.modules.tar.gz" virtio char/virtio_console.ko uio
-		) >"$vm_cache/apt.log" 2>&1 || {
-			tail -n 20 "$vm_cache/apt.log" >&2
-			exit 1
-		}
-		mv "$vm_cache/stock/boot/vmlinuz-$release" "$image"
-		rm -rf "$vm_cache/stock"
+		vm_alone vm_unpack_stock "$image" "$release"
 	fi
 	echo "$image"
+}
+
+# vm_unpack_stock IMAGE RELEASE
+vm_unpack_stock() {
+	stock=$(mktemp -d "$vm_cache/stock-XXXXXX")
+	(
+		cd "$stock" &&
+		apt-get download "linux-image-$2" &&
+		dpkg-deb -x ./*.deb . &&
+		tar -C "lib/modules/$2/kernel/drivers" \
+			-czf "$1.modules.tar.gz" virtio char/virtio_console.ko uio
+	) || return
+	mv "$stock/boot/vmlinuz-$2" "$1"
+	rm -rf "$stock"
 }
 
 # vm_stock_modules DIRECTORY: the drivers of Debian's image that a guest needs,
@@ -126,15 +139,34 @@ vm_stock_modules() {
 	done
 }
 
-# vm_module: prints the path of the module, built against Debian's headers.
+# vm_module [FILE]: prints the path of the module, built against Debian's headers,
+# with FILE in place of its source of that name.
 vm_module() {
 	release=$(vm_stock_release)
-	make -s -C "$vm_package/module" O="$vm_cache/module" \
-		KDIR="/usr/src/linux-headers-$release" >"$vm_cache/module.log" 2>&1 || {
-		cat "$vm_cache/module.log" >&2
-		exit 1
-	}
-	echo "$vm_cache/module/usrdrv.ko"
+	key=$({
+		echo "$release"
+		find "$vm_package/module" -type f | sort | xargs cat
+		cat "$@" </dev/null
+	} | vm_key)
+	module=$vm_cache/module-$key/usrdrv.ko
+	if [ ! -e "$module" ]; then
+		vm_alone vm_build_module "$module" "$@"
+	fi
+	echo "$module"
+}
+
+# vm_build_module MODULE [FILE]
+vm_build_module() {
+	build=$(mktemp -d "$vm_cache/build-XXXXXX")
+	cp -R "$vm_package/module" "$build/sources" || return
+	if [ $# -gt 1 ]; then
+		cp "$2" "$build/sources" || return
+	fi
+	make -s -C "$build/sources" O="$build/module" \
+		KDIR="/usr/src/linux-headers-$release" || return
+	mkdir -p "${1%/*}" || return
+	mv "$build/module/usrdrv.ko" "$1" || return
+	rm -rf "$build"
 }
 
 # vm_samples DIRECTORY: puts the modules of samples/ there, built against Debian's
@@ -144,22 +176,24 @@ vm_samples() {
 	key=$({ echo "$release"; cat "$vm_package"/samples/*; } | vm_key)
 	samples=$vm_cache/samples-$key
 	if [ ! -e "$samples" ]; then
-		build=$(mktemp -d "$vm_cache/build-XXXXXX")
-		cp "$vm_package"/samples/* "$build/"
-		make -s -C "/usr/src/linux-headers-$release" M="$build" modules \
-			>"$vm_cache/samples.log" 2>&1 || {
-			cat "$vm_cache/samples.log" >&2
-			exit 1
-		}
-		mv "$build" "$samples"
+		vm_alone vm_build_samples "$samples"
 	fi
 	cp "$samples"/*.ko "$1/"
 }
 
-# vm_initramfs [MODULE]: busybox, the tests or $vm_program, and the module;
-# prints its path.
+# vm_build_samples DIRECTORY
+vm_build_samples() {
+	build=$(mktemp -d "$vm_cache/build-XXXXXX")
+	cp "$vm_package"/samples/* "$build/" || return
+	make -s -C "/usr/src/linux-headers-$release" M="$build" modules || return
+	mv -T "$build" "$1"
+}
+
+# vm_initramfs GUEST [MODULE]: busybox, the tests or $vm_program, and the
+# module; prints its path.
 vm_initramfs() {
-	root=$vm_cache/initramfs
+	root=$vm_cache/initramfs-$1
+	shift
 	rm -rf "$root"
 	mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/modules"
 	cp /bin/busybox "$root/bin/"
@@ -177,13 +211,14 @@ vm_initramfs() {
 
 # vm_boot KERNEL INITRD MEMORY SECONDS APPEND IOMMU: the console on stdout.
 # no_timer_check: a busy host may not emulate ticks in time for the check.
+# tsc=reliable: other clocks are devices, which take long to read.
 vm_boot() {
 	timeout --foreground -k 5 "$4" qemu-system-x86_64 -M q35,accel=tcg \
 		-smp 2 -m "$3" $6 -nodefaults -no-reboot -display none \
 		-serial stdio -device pcie-root-port,id=rp0 \
 		-device virtio-serial-pci -device edu -device edu \
 		-kernel "$1" -initrd "$2" \
-		-append "console=ttyS0 panic=-1 no_timer_check usrdrv.test=\"${TEST:-*}\" $5" \
+		-append "console=ttyS0 panic=-1 no_timer_check tsc=reliable usrdrv.test=\"${TEST:-*}\" $5" \
 		</dev/null 2>/dev/null | tr -d '\r' || true
 }
 
