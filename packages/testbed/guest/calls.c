@@ -352,8 +352,8 @@ static void do_usr_pci_open(void)
 	static const uint64_t masks[] = { 0, EDU_MASK, 1 };
 	bool missing = number();
 	uint64_t mask = masks[number()];
-	int fd = missing ? pci_open_at(device->domain, device->bus, 31, 7, mask) :
-		pci_open(device, mask);
+	int fd = missing ? pci_open_at(function->domain, function->bus, 31, 7, mask) :
+		pci_open(function, mask);
 
 	if (fd >= 0)
 		forget_mappings(caller.memory);

@@ -18,6 +18,7 @@
 
 struct edu *device;
 int line;
+struct edu *function;
 
 static int port;
 
@@ -156,6 +157,7 @@ static void own_device(void)
 	if (!find_guest())
 		die("no edu device");
 	device = &edu[0];
+	function = device;
 	edu_map(device);
 	/* A function has its line from when it is first enabled. */
 	fd = pci_open(device, EDU_MASK);

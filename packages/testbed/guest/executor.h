@@ -12,6 +12,7 @@
 
 extern struct edu *device;
 extern int line;			/* of the device */
+extern struct edu *function;		/* what usr_pci_open opens */
 
 struct text {
 	char *bytes;

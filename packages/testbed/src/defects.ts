@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { Exhaustive, type ExploredFailure, explore, knownDefect, scenarioNamed } from '@usrdrv/emu';
-import { packages } from './kernel.ts';
+import { kernelScript } from './kernel-tests.ts';
+import type { Places } from './places.ts';
+import type { Report } from './report.ts';
 
 /** A defect of the 2005 irq file, where the explorer finds it, and which real kernels have it. */
 interface Defect {
@@ -31,43 +31,45 @@ const DEFECTS: readonly Defect[] = [
 ];
 
 /** Provokes each defect in QEMU and on the emulated kernel, and shows both. How many are as they should be. */
-export function provokeDefects(): { readonly passed: number; readonly failed: number } {
-  const { lines, complaints } = provoked();
-  for (const complaint of complaints) console.log(complaint);
+export async function provokeDefects(
+  report: Report,
+  places: Places,
+): Promise<{ readonly passed: number; readonly failed: number }> {
+  const guests = await Promise.all(GUESTS.map((guest) => places.use(() => provoked(guest))));
+  const complaints = guests.flatMap(({ complaints }) => complaints);
+  for (const complaint of complaints) report.print(complaint);
   let passed = 0;
   let failed = complaints.length;
   for (const { id, scenario, shows } of DEFECTS) {
     const found = explored(id, scenario);
-    const real = GUESTS.map((guest) => ({ guest, line: lines.get(`${guest} ${id}`) }));
+    const real = guests.map(({ guest, lines }) => ({ guest, line: lines.get(id) }));
     const right = real.every(({ guest, line }) => line !== undefined && isShown(line) === shows.includes(guest));
     if (right && found !== undefined) passed++;
     else failed++;
-    console.log(`${right && found !== undefined ? 'ok' : 'not ok'} ${id}`);
-    for (const { guest, line = 'did not say' } of real) console.log(`  ${guest.padEnd(8)} ${line}`);
-    console.log(
+    report.print(`${right && found !== undefined ? 'ok' : 'not ok'} ${id}`);
+    for (const { guest, line = 'did not say' } of real) report.print(`  ${guest.padEnd(8)} ${line}`);
+    report.print(
       `  ${'emu'.padEnd(8)} ${found === undefined ? 'not found' : `${found.violation.what}: ${found.token}`}`,
     );
   }
   return { passed, failed };
 }
 
-/** What the guests said of each defect, by guest and defect; and what else went wrong. */
-function provoked(): { readonly lines: ReadonlyMap<string, string>; readonly complaints: readonly string[] } {
-  const script = join(packages, 'kernel-patch', 'scripts', 'test-defects.sh');
-  const { stdout, status } = spawnSync('sh', [script, ...GUESTS], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+/** What a guest said of each defect; and what else went wrong. */
+async function provoked(guest: GuestName): Promise<{
+  readonly guest: GuestName;
+  readonly lines: ReadonlyMap<string, string>;
+  readonly complaints: readonly string[];
+}> {
+  const { status, output } = await kernelScript('test-defects.sh', guest);
   const lines = new Map<string, string>();
-  const complaints = status === 0 ? [] : [`not ok ${script} ended with ${status}`];
-  let guest = '';
-  for (const line of stdout.split('\n')) {
+  const complaints = status === 0 ? [] : [`not ok the guest ${guest} ended with ${status}`];
+  for (const line of output.split('\n')) {
     const [first = '', ...rest] = line.split(' ');
-    if (first === '#') guest = rest.join(' ');
-    else if (/^D\d+$/.test(first)) lines.set(`${guest} ${first}`, rest.join(' '));
-    else if (line !== '') complaints.push(`${line} (${guest})`);
+    if (/^D\d+$/.test(first)) lines.set(first, rest.join(' '));
+    else if (line !== '' && first !== '#') complaints.push(`${line} (${guest})`);
   }
-  return { lines, complaints };
+  return { guest, lines, complaints };
 }
 
 function isShown(line: string): boolean {

@@ -15,7 +15,7 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build as esbuild } from 'esbuild';
-import { cacheFolder, type KernelName, kernelModules, packages, sampleModules } from './kernel.ts';
+import { cacheFolder, packages, sampleModules, stockModules } from './kernel.ts';
 
 const guest = join(packages, 'testbed', 'guest');
 const inGuest = join(packages, 'testbed', 'src', 'in-guest');
@@ -28,21 +28,20 @@ export function executorInitramfs(): string {
   return pack(root);
 }
 
-const nodeArchives = new Map<KernelName, Promise<string>>();
+let packed: Promise<string> | undefined;
 
 /**
  * The same with Node and the packages: {@link runner} and the programs that it runs, in /usrdrv/bin, with the addon where
- * @usrdrv/native looks for it. Packed once for each kernel.
+ * @usrdrv/native looks for it, and the modules of the stock kernel. Packed once, for every kernel.
  */
-export function nodeInitramfs(kernel: KernelName): Promise<string> {
-  const packed = nodeArchives.get(kernel) ?? packNode(kernel);
-  nodeArchives.set(kernel, packed);
+export function nodeInitramfs(): Promise<string> {
+  packed ??= packNode();
   return packed;
 }
 
-async function packNode(kernel: KernelName): Promise<string> {
-  const root = folderOf(`testbed-initramfs-node-${kernel}`);
-  kernelModules(kernel, join(root, 'modules'));
+async function packNode(): Promise<string> {
+  const root = folderOf('testbed-initramfs-node');
+  stockModules(join(root, 'modules'));
   await bundlePrograms(join(root, 'usrdrv'), {
     runner: join(inGuest, 'runner.ts'),
     unplug: join(inGuest, 'unplug.ts'),
@@ -60,7 +59,7 @@ async function packNode(kernel: KernelName): Promise<string> {
   return appended(nodeArchive(), pack(root));
 }
 
-/** That of Debian's kernel, with the modules of packages/kernel-patch/samples and what tests them, in /samples. */
+/** The same with the modules of packages/kernel-patch/samples and what tests them, in /samples. */
 export async function samplesInitramfs(): Promise<string> {
   const root = join(cacheFolder(), 'testbed-initramfs-samples');
   rmSync(root, { recursive: true, force: true });
@@ -70,7 +69,7 @@ export async function samplesInitramfs(): Promise<string> {
   const tests = join(kernelPatch, 'test');
   compile(join(samples, 'test'), [join(tests, 'samples', 'samples_test.c'), join(tests, 'guest.c')]);
   compile(join(samples, 'dio_calls'), [join(guest, 'samples', 'dio_calls.c')]);
-  return appended(await nodeInitramfs('stock'), pack(root));
+  return appended(await nodeInitramfs(), pack(root));
 }
 
 /** The executor, and Node with the program that it starts where it measures latencies. */
@@ -93,10 +92,10 @@ function folderOf(name: string): string {
   return root;
 }
 
-/** An archive of Node and the libraries that it is linked with, which takes long to pack and is kept. */
+/** An archive of Node and the libraries that it is linked with, which is kept. */
 function nodeArchive(): string {
   const root = join(cacheFolder(), `testbed-node-${process.version}`);
-  const archive = `${root}.cpio.gz`;
+  const archive = `${root}.cpio`;
   if (existsSync(archive)) return archive;
   mkdirSync(join(root, 'bin'), { recursive: true });
   const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
@@ -156,8 +155,8 @@ function appended(first: string, second: string): string {
   return second;
 }
 
-/** A compressed cpio archive, beside the folder where no place is named. */
-function pack(root: string, archive = `${root}.cpio.gz`): string {
-  execFileSync('sh', ['-c', 'cd "$1" && find . | cpio -o -H newc --quiet | gzip -1 >"$2"', 'pack', root, archive]);
+/** A cpio archive, beside the folder where no place is named. As it is: an emulated processor takes seconds to decompress Node. */
+function pack(root: string, archive = `${root}.cpio`): string {
+  execFileSync('sh', ['-c', 'cd "$1" && find . | cpio -o -H newc --quiet >"$2"', 'pack', root, archive]);
   return archive;
 }

@@ -23,9 +23,9 @@ export function kernelImage(name: KernelName): string {
   return vm(name === 'stock' ? 'vm_stock_kernel' : `vm_patched_kernel ${CONFIGS[name].join(' ')}`);
 }
 
-/** Puts the modules that a guest with that kernel loads into a folder, under names in the order of loading. */
-export function kernelModules(name: KernelName, folder: string): void {
-  if (name === 'stock') vm('vm_stock_modules "$2"; cp "$(vm_module)" "$2/90-usrdrv.ko"', folder);
+/** Puts the modules that a guest with the stock kernel loads into a folder of its release, under names in the order of loading. */
+export function stockModules(folder: string): void {
+  vm('to=$2/$(vm_stock_release); mkdir -p "$to"; vm_stock_modules "$to"; cp "$(vm_module)" "$to/90-usrdrv.ko"', folder);
 }
 
 /** Puts the modules of packages/kernel-patch/samples into a folder. */

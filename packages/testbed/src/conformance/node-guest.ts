@@ -19,7 +19,7 @@ export interface NodeGuestOptions {
   readonly iommu?: 'on' | 'off';
   /** Added to the kernel's command line. */
   readonly append?: string;
-  /** Left out: that of the kernel. */
+  /** Left out: Node, the packages, and the modules of the stock kernel. */
   readonly initramfs?: Promise<string>;
 }
 
@@ -29,7 +29,7 @@ export class NodeGuest {
 
   /** @param name of its console's log */
   static async boot(kernel: KernelName, name: string, o: NodeGuestOptions = {}): Promise<NodeGuest> {
-    const { iommu = 'on', append = '', initramfs = nodeInitramfs(kernel) } = o;
+    const { iommu = 'on', append = '', initramfs = nodeInitramfs() } = o;
     const guest = await Guest.boot({
       kernel: kernelImage(kernel),
       initramfs: await initramfs,

@@ -1,6 +1,6 @@
 import { runConformance } from '@usrdrv/conformance';
 import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
-import { kernelTests } from '../kernel-tests.ts';
+import type { Places } from '../places.ts';
 import { EMULATED_BACKENDS, LINUX_BACKENDS, type LinuxBackend } from './backends.ts';
 import { printedChecks } from './commands.ts';
 import { demoChecks } from './demos.ts';
@@ -43,35 +43,35 @@ interface GuestPlan {
 }
 
 const EVERYDAY = [demoChecks, uioChecks, unplugChecks];
-const PLANS: readonly (readonly GuestPlan[])[] = [
-  [{ name: 'patched', kernel: 'patched', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv'] }],
-  [{ name: 'stock', kernel: 'stock', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv', 'uio'] }],
-  [
-    { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [vfioChecks], backends: ['vfio'] },
-    // VFIO's unsafe mode (V11).
-    { name: 'no-iommu', kernel: 'patched', iommu: 'off', programs: ['vfio-no-iommu'], checks: [], backends: [] },
-  ],
+const PLANS: readonly GuestPlan[] = [
+  { name: 'stock', kernel: 'stock', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv', 'uio'] },
+  { name: 'patched', kernel: 'patched', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv'] },
+  { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [vfioChecks], backends: ['vfio'] },
+  // VFIO's unsafe mode (V11).
+  { name: 'no-iommu', kernel: 'patched', iommu: 'off', programs: ['vfio-no-iommu'], checks: [], backends: [] },
 ];
 
 /**
  * The conformance suite on the emulated kernel and on two real ones, by each backend that there is; the checks of
- * @usrdrv/native, what the command line does with real devices, and devices that are pulled out. Guests mostly wait for
- * interrupts that do not come, so three run at once.
+ * @usrdrv/native, what the command line does with real devices, and devices that are pulled out.
+ * @param inC the names of the C tests that passed, on each kernel: what JavaScript cannot do, as forking and being signalled,
+ *   they do
  */
-export async function checkConformance(): Promise<ConformanceReport> {
-  const [emu, ...rows] = await Promise.all([onEmu(), ...PLANS.map(inTurn)]);
-  const guests = rows.flat();
+export async function checkConformance(
+  places: Places,
+  inC: () => Promise<Readonly<Record<'patched' | 'module', readonly string[]>>>,
+): Promise<ConformanceReport> {
+  const booted = PLANS.map((plan) => places.use(() => onGuest(plan)));
+  const [emu, testsInC, ...guests] = await Promise.all([onEmu(), inC(), ...booted]);
   const backends = [...emu, ...LINUX_BACKENDS.map(({ name }) => resultsOf(name, guests))];
   const usrdrv = (kernel: Kernel): readonly RuleRow[] =>
     LINUX_BACKENDS.filter((each) => each.kernel === kernel && each.options.includes('usrdrv')).flatMap(
       ({ name }) => resultsOf(name, guests).rows,
     );
-  // What JavaScript cannot do, as forking and being signalled, they do.
-  const inC = kernelTests('test-vm.sh').names;
   const columns: Column[] = [
     { name: 'emu', rows: emu[0]?.rows ?? [], inC: [] },
-    { name: KERNELS.patched, rows: usrdrv('patched'), inC: inC.patched },
-    { name: KERNELS.stock, rows: usrdrv('stock'), inC: inC.module },
+    { name: KERNELS.patched, rows: usrdrv('patched'), inC: testsInC.patched },
+    { name: KERNELS.stock, rows: usrdrv('stock'), inC: testsInC.module },
   ];
   const checks = guests.flatMap(({ kernel, checks }) =>
     checks.map(({ name, wrong }) => ({ name: `${KERNELS[kernel]}: ${name}`, wrong })),
@@ -104,12 +104,6 @@ interface GuestResults {
   readonly kernel: Kernel;
   readonly checks: readonly Check[];
   readonly backends: readonly BackendResults[];
-}
-
-async function inTurn(plans: readonly GuestPlan[]): Promise<GuestResults[]> {
-  const results: GuestResults[] = [];
-  for (const plan of plans) results.push(await onGuest(plan));
-  return results;
 }
 
 async function onGuest(plan: GuestPlan): Promise<GuestResults> {

@@ -19,18 +19,28 @@ const PREEMPTIONS = 2;
 /** Where the real kernel shows an outcome that is not in the list, it is searched for with more. */
 const MOST_PREEMPTIONS = 3;
 
-/** Runs a test on the real kernel, and lists what the emulated one allows. */
-export async function checkLitmus(guest: Guest, test: Litmus, runs: number): Promise<LitmusReport> {
-  const answer = guest.request('litmus', encodeLitmus(test, runs));
-  // Whoever awaits it hears of it; it may fail before.
-  answer.catch(() => undefined);
-  // The guest is busy meanwhile.
-  let allowed = allowedOutcomes(test, PREEMPTIONS);
-  const seen = decodeOutcomes(await answer);
-  for (let preemptions = PREEMPTIONS; ; allowed = allowedOutcomes(test, ++preemptions)) {
-    const report = { ...allowed, test, seen };
-    if (preemptions === MOST_PREEMPTIONS || forbidden(report).length === 0) return report;
+/** Runs tests on the real kernel one after the other, and lists what the emulated one allows. */
+export async function* checkLitmus(
+  guest: Guest,
+  tests: readonly Litmus[],
+  runs: number,
+): AsyncGenerator<LitmusReport, void> {
+  // The guest never waits for the emulator.
+  const answers = tests.map((test) => guest.request('litmus', encodeLitmus(test, runs)));
+  // Whoever awaits one hears of it; it may fail before.
+  for (const answer of answers) answer.catch(() => undefined);
+  for (const [at, test] of tests.entries()) {
+    const allowed = allowedOutcomes(test, PREEMPTIONS);
+    yield judged({ ...allowed, test, seen: decodeOutcomes((await answers[at]) ?? '') });
   }
+}
+
+/** With more preemptions, where the real kernel shows what is not in the list. */
+function judged(report: LitmusReport): LitmusReport {
+  let best = report;
+  for (let preemptions = PREEMPTIONS + 1; preemptions <= MOST_PREEMPTIONS && forbidden(best).length > 0; preemptions++)
+    best = { ...report, ...allowedOutcomes(report.test, preemptions) };
+  return best;
 }
 
 /** Every outcome of every interleaving within a bound on preemptions. */

@@ -36,11 +36,14 @@ export interface ProgramsReport {
 /** Looks for more than one, but not for ever. */
 const MOST_DIFFERENCES = 5;
 
+/** Boots a guest as soon as there is room for it, and ends it when the work in it is done. */
+export type Seat = (work: (guest: Guest) => Promise<void>) => Promise<void>;
+
 /**
  * Runs random programs on the emulated and on the real kernel, and compares what each call returned. Each guest runs its
  * next programs while those before them are compared.
  */
-export async function checkRandomPrograms(guests: readonly Guest[], options: RandomPrograms): Promise<ProgramsReport> {
+export async function checkRandomPrograms(seats: readonly Seat[], options: RandomPrograms): Promise<ProgramsReport> {
   const { runs, seed, length, progress } = options;
   const differences = new Map<string, string>();
   let [begun, done, calls, agreed] = [0, 0, 0, 0];
@@ -74,7 +77,7 @@ export async function checkRandomPrograms(guests: readonly Guest[], options: Ran
       progress?.(done);
     }
   };
-  await Promise.all(guests.map(keepBusy));
+  await Promise.all(seats.map((seat) => seat(keepBusy)));
   return { agreed, calls, differences: [...differences.values()] };
 }
 
