@@ -46,6 +46,7 @@ async function packNode(): Promise<string> {
     runner: join(inGuest, 'runner.ts'),
     unplug: join(inGuest, 'unplug.ts'),
     'unplug-uio': join(inGuest, 'unplug-uio.ts'),
+    'unplug-vfio': join(inGuest, 'unplug-vfio.ts'),
     native: join(packages, 'native', 'test', 'vm', 'guest.ts'),
     uio: join(packages, 'native', 'test', 'vm', 'uio.ts'),
     'uio-stub': join(packages, 'native', 'test', 'vm', 'uio-stub.ts'),

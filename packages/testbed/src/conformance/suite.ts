@@ -8,7 +8,7 @@ import { type BackendResults, matrix } from './matrix.ts';
 import { NodeGuest } from './node-guest.ts';
 import { type Column, type RuleRow, table } from './rows.ts';
 import { uioChecks } from './uio.ts';
-import { unplugChecks } from './unplug.ts';
+import { unplugChecks, unplugVfioChecks } from './unplug.ts';
 import { vfioChecks } from './vfio.ts';
 
 /** What was held against its promise, by name: nothing, or what was wrong. */
@@ -46,7 +46,7 @@ const EVERYDAY = [demoChecks, uioChecks, unplugChecks];
 const PLANS: readonly GuestPlan[] = [
   { name: 'stock', kernel: 'stock', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv', 'uio'] },
   { name: 'patched', kernel: 'patched', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv'] },
-  { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [vfioChecks], backends: ['vfio'] },
+  { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [vfioChecks, unplugVfioChecks], backends: ['vfio'] },
   // VFIO's unsafe mode (V11).
   { name: 'no-iommu', kernel: 'patched', iommu: 'off', programs: ['vfio-no-iommu'], checks: [], backends: [] },
 ];

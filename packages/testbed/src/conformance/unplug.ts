@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PluggedAgain, Unplugged } from '../in-guest/unplug.ts';
 import type { PluggedAgainUio, UnpluggedUio } from '../in-guest/unplug-uio.ts';
+import type { PluggedAgainVfio, UnpluggedVfio } from '../in-guest/unplug-vfio.ts';
 import type { NodeGuest } from './node-guest.ts';
 import type { Check } from './suite.ts';
 
@@ -25,6 +26,26 @@ const UIO: Scene<UnpluggedUio, PluggedAgainUio> = {
   pulled: { read: 'ENODEV', poll: 'ENODEV', driver: 'ENODEV', config: 'ENODEV', held: [] },
   again: { factorials: [3628800, 3628800] },
 };
+
+const VFIO: Scene<UnpluggedVfio, PluggedAgainVfio> = {
+  program: 'unplug-vfio',
+  rule: 'over vfio,',
+  pulled: {
+    read: 'ENODEV',
+    poll: 'ENODEV',
+    driver: 'ENODEV',
+    config: 'ENODEV',
+    removed: 'ENODEV',
+    memory: true,
+    held: [],
+  },
+  again: { echoed: [100, 100, 100, 100] },
+};
+
+/** The same by vfio. */
+export async function unplugVfioChecks(guest: NodeGuest): Promise<Check[]> {
+  return [...(await pullOut(guest, VFIO, 'once')), ...(await pullOut(guest, VFIO, 'a second time'))];
+}
 
 /**
  * Pulls both devices out through QEMU's monitor while they are in use, and plugs them in again, by usrdrv twice and by uio: what

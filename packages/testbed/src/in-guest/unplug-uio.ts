@@ -3,12 +3,12 @@
  * `ready` when they are in use, what became of it as JSON (an {@link UnpluggedUio}) once the host has unplugged both, and what
  * works then (a {@link PluggedAgainUio}) once the host has plugged them in again.
  */
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { bindDriver, type PciAddress, SystemError } from '@usrdrv/core';
+import { bindDriver, type PciAddress } from '@usrdrv/core';
 import { DMA_MASK, Edu, eduDriver } from '@usrdrv/drivers/edu';
 import { uioBackend } from '@usrdrv/native';
-import { edus } from './edus.ts';
+import { bindAll, edus, unbindAll } from './edus.ts';
+import { again, codeOf, held } from './outcome.ts';
 
 /** What became of what was in use; errors by their code. */
 export interface UnpluggedUio {
@@ -32,7 +32,7 @@ export interface PluggedAgainUio {
 const OF_A_DEVICE = /\/dev\/uio\d+|\/(?:config|resource\d)$|\/dev\/mem/;
 
 using backend = uioBackend();
-const [first, second] = bindAll();
+const [first, second] = bindAll(backend, 'uio_pci_generic');
 if (first === undefined || second === undefined) throw new Error('there are no two edu devices');
 
 const pulled = await (async (): Promise<UnpluggedUio> => {
@@ -49,74 +49,25 @@ const pulled = await (async (): Promise<UnpluggedUio> => {
   const config = await codeOf((async () => device.config.read16(0))());
   device.close();
   while (edus(backend).length > 0) await delay(50);
-  return { ...outcome, config, held: held() };
+  return { ...outcome, config, held: held(OF_A_DEVICE) };
 })();
 console.log(JSON.stringify(pulled));
 
 while (edus(backend).length < 2) await delay(50);
 // The kernel may still be at work on the second.
 await delay(200);
-bindAll();
+bindAll(backend, 'uio_pci_generic');
 const bindings = await bindDriver(backend, eduDriver());
 for (const { error } of bindings.failed) throw error;
 const factorials: number[] = [];
 for (const { instance } of bindings.bound) factorials.push(await instance.factorial(10));
 bindings.remove();
-unbindAll();
+unbindAll(backend, 'uio_pci_generic');
 console.log(JSON.stringify({ factorials } satisfies PluggedAgainUio));
 process.exit();
-
-/** Gives both to uio_pci_generic. */
-function bindAll(): PciAddress[] {
-  const all = edus(backend);
-  for (const address of all) {
-    writeFileSync(`/sys/bus/pci/devices/${address}/driver_override`, 'uio_pci_generic');
-    writeFileSync('/sys/bus/pci/drivers/uio_pci_generic/bind', `${address}`);
-  }
-  return all;
-}
-
-/** Takes them away again: what comes after this program finds them without a driver. */
-function unbindAll(): void {
-  for (const address of edus(backend)) {
-    writeFileSync('/sys/bus/pci/drivers/uio_pci_generic/unbind', `${address}`);
-    writeFileSync(`/sys/bus/pci/devices/${address}/driver_override`, '\n');
-  }
-}
 
 async function compute(address: PciAddress): Promise<void> {
   using device = backend.pci.open(address, { dmaMask: DMA_MASK });
   using edu = new Edu(device, backend.clock);
   await again(() => edu.factorial(12));
-}
-
-/** Calls until it fails. */
-async function again(call: () => Promise<unknown>): Promise<never> {
-  for (;;) {
-    await call();
-    await delay(1);
-  }
-}
-
-async function codeOf(call: Promise<unknown>): Promise<string> {
-  try {
-    return `ended with ${String(await call)}`;
-  } catch (error) {
-    return error instanceof SystemError ? error.code : String(error);
-  }
-}
-
-function held(): string[] {
-  const mappings = readFileSync('/proc/self/maps', 'utf8').split('\n');
-  const descriptors = readdirSync('/proc/self/fd').flatMap((fd) => linkOf(`/proc/self/fd/${fd}`));
-  return [...mappings, ...descriptors].filter((each) => OF_A_DEVICE.test(each));
-}
-
-/** Nothing for a descriptor that is gone by now, as that of the directory is. */
-function linkOf(path: string): string[] {
-  try {
-    return [readlinkSync(path)];
-  } catch {
-    return [];
-  }
 }
