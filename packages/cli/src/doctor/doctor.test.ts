@@ -116,6 +116,22 @@ test('VFIO without an IOMMU is called unsafe', () => {
   expect(found).toEqual(['ok', expect.stringContaining('UNSAFE')]);
 });
 
+test('iommufd is not used, and said not to be where there is nothing else', () => {
+  const alone = (m: FixtureMachine) => {
+    m.driver('vfio-pci');
+    m.file('/dev/iommu');
+  };
+  expect(finding('vfio', alone)).toEqual([
+    'missing',
+    expect.stringMatching(/iommufd is not used -> .*CONFIG_VFIO_GROUP/),
+  ]);
+  const beside = (m: FixtureMachine) => {
+    alone(m);
+    m.file('/dev/vfio/vfio');
+  };
+  expect(finding('vfio', beside)).toEqual(['ok', 'vfio-pci and /dev/vfio/vfio']);
+});
+
 test('groups and devices for programs are those with a node', () => {
   expect(finding('vfio-groups', () => undefined)).toEqual([
     'missing',

@@ -23,6 +23,12 @@ export function vfio(files: MachineFiles, config: KernelConfig): Finding {
     return missing('the driver vfio-pci is not there', config.remedyFor('vfio-pci', 'CONFIG_VFIO_PCI'));
   }
   const refused = files.refusal('/dev/vfio/vfio', 'read and write');
+  if (refused === 'ENOENT' && files.exists('/dev/iommu')) {
+    return missing(
+      '/dev/iommu is there alone, and iommufd is not used',
+      'a kernel with CONFIG_VFIO_GROUP and a container',
+    );
+  }
   if (refused === 'ENOENT')
     return missing('/dev/vfio/vfio is not there', 'mount -t devtmpfs dev /dev; in a container: pass it on');
   if (refused !== undefined)

@@ -78,6 +78,19 @@ describe('what the vfio backend lacks', () => {
     });
   });
 
+  test('groups, where the kernel has the device files of iommufd alone; beside groups these are no group', () => {
+    machine();
+    file('/dev/vfio/devices/vfio0');
+    expect([shortfall(), shortfall(EDU)]).toEqual([undefined, undefined]);
+    rmSync(join(root, 'dev/vfio/5'));
+    rmSync(join(root, 'dev/vfio/vfio'));
+    const alone = {
+      reason: 'the kernel has /dev/vfio/devices alone, for iommufd, which this backend does not use',
+      remedy: 'a kernel with CONFIG_VFIO_GROUP',
+    };
+    expect([shortfall(), shortfall(EDU)]).toEqual([alone, alone]);
+  });
+
   test('the files in /dev/vfio', () => {
     machine();
     rmSync(join(root, 'dev/vfio/vfio'));

@@ -4,6 +4,12 @@ import { groupHolders } from './vfio-function.ts';
 const FOLDER = '/dev/vfio';
 const CONTAINER = 'vfio';
 const NO_IOMMU = 'noiommu-';
+/** A folder of files that iommufd is used with, one for each function (Linux 6.6 and later). */
+const DEVICE_FILES = 'devices';
+const WITHOUT_GROUPS: Shortfall = {
+  reason: `the kernel has ${FOLDER}/${DEVICE_FILES} alone, for iommufd, which this backend does not use`,
+  remedy: 'a kernel with CONFIG_VFIO_GROUP',
+};
 
 /** What the vfio backend takes: a function that vfio-pci has behind an IOMMU, and the right to open the file of its group. */
 export function vfioShortfall({ root, device }: Place): Shortfall | undefined {
@@ -11,10 +17,11 @@ export function vfioShortfall({ root, device }: Place): Shortfall | undefined {
 }
 
 function shortfallOfMachine(root: string): Shortfall | undefined {
-  const groups = names(root, FOLDER).filter((name) => name !== CONTAINER && !name.startsWith(NO_IOMMU));
+  const nodes = names(root, FOLDER);
+  const groups = nodes.filter((name) => /^\d+$/.test(name));
   if (groups.length === 0) {
-    const unsafe = names(root, FOLDER).some((name) => name.startsWith(NO_IOMMU));
-    if (unsafe) return withoutIommu('what vfio-pci has');
+    if (nodes.some((name) => name.startsWith(NO_IOMMU))) return withoutIommu('what vfio-pci has');
+    if (nodes.includes(DEVICE_FILES)) return WITHOUT_GROUPS;
     return { reason: 'vfio-pci has no function', remedy: 'usrdrv bind ADDRESS --to vfio-pci' };
   }
   const shortfalls = groups.map((group) => cannotOpen(root, group));
@@ -33,6 +40,8 @@ function shortfallOf(root: string, { address, driver }: NonNullable<Place['devic
     const reason = `drivers have functions of its IOMMU group ${group}: ${holders.join(', ')}`;
     return { reason, remedy: `usrdrv bind ${holders.map((each) => each.split(' ')[0]).join(' ')} --to vfio-pci` };
   }
+  const nodes = names(root, FOLDER);
+  if (!nodes.includes(group) && nodes.includes(DEVICE_FILES)) return WITHOUT_GROUPS;
   return cannotOpen(root, CONTAINER) ?? cannotOpen(root, group);
 }
 
