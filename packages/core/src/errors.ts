@@ -89,6 +89,9 @@ export function errnoName(errno: number): string {
   return nameOf.get(Math.abs(errno)) ?? `E${Math.abs(errno)}`;
 }
 
+/** What an error of one call means there, and what to do about it, in words. */
+export type ErrnoMeanings = Readonly<Partial<Record<ErrnoCode, string>>>;
+
 /**
  * A failed system call, in the shape of Node's own: `code` is the symbolic name, `errno` the *negative* error number,
  * `syscall` the call that failed, `path` the file or PCI address where there is one, `detail` what was wrong in words.
@@ -121,16 +124,17 @@ export class SystemError extends Error {
   }
 
   /** The error for a system call's result of -errno. A number without a name here becomes EIO, with the number in the text. */
-  static fromResult(result: number, syscall: string, path?: string): SystemError {
+  static fromResult(result: number, syscall: string, path?: string, meanings?: ErrnoMeanings): SystemError {
     const code = nameOf.get(-result);
     const where = path === undefined ? {} : { path };
     if (code === undefined) return new SystemError('EIO', syscall, { ...where, detail: `errno ${-result}` });
-    return new SystemError(code, syscall, where);
+    const detail = meanings?.[code];
+    return new SystemError(code, syscall, { ...where, ...(detail !== undefined && { detail }) });
   }
 }
 
 /** Returns a system call's result where it is >= 0, else throws its `SystemError`. */
-export function checkResult(result: number, syscall: string, path?: string): number {
-  if (result < 0) throw SystemError.fromResult(result, syscall, path);
+export function checkResult(result: number, syscall: string, path?: string, meanings?: ErrnoMeanings): number {
+  if (result < 0) throw SystemError.fromResult(result, syscall, path, meanings);
   return result;
 }

@@ -111,6 +111,21 @@ function node(): void {
   file('/dev/uio0');
 }
 
+test('what cannot be read is passed over, with the file and the error; the others are looked at all the same', () => {
+  machine();
+  // A file where a directory should be; root may read all else.
+  file('/sys/class/uio');
+  file('/dev/vfio');
+  expect(uio()?.shortfall).toEqual({
+    reason: '/sys/class/uio cannot be read: ENOTDIR',
+    remedy: 'run it as root; in a container: mount /sys, /proc and /dev',
+  });
+  expect(surveyed('vfio', undefined)?.shortfall?.reason).toBe('/dev/vfio cannot be read: ENOTDIR');
+  expect(usrdrv()).toEqual({ backend: 'usrdrv' });
+  file(`/sys/bus/pci/devices/0000:00:05.0`);
+  expect(() => surveyBackends({ root, device: '0000:00:05.0' })).toThrow(/ENOTDIR.*0000:00:05\.0/);
+});
+
 test('a device that is not there is ENOENT, and what is no address is called wrongly', () => {
   machine();
   expect(() => surveyBackends({ root, device: '0000:00:1f.7' })).toThrow(/ENOENT.*0000:00:1f\.7/);

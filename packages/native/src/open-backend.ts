@@ -1,5 +1,5 @@
 import { type Backend, type PciAddress, SystemError } from '@usrdrv/core';
-import { placeOf, type Shortfall } from './shortfall.ts';
+import { placeOf, type Shortfall, unreadable } from './shortfall.ts';
 import { uioBackend } from './uio-backend.ts';
 import { uioShortfall } from './uio-shortfall.ts';
 import { usrdrvBackend } from './usrdrv-backend.ts';
@@ -45,7 +45,7 @@ export class NoBackend extends SystemError {
 /**
  * Opens the first backend that this machine has. Who wants a particular one calls its own function instead.
  * @throws NoBackend (ENODEV) none of them can be used
- * @throws SystemError ENOENT no such device
+ * @throws SystemError ENOENT no such device; its directory in sysfs cannot be read
  * @throws TypeError, RangeError no PCI address
  * @throws Error where the addon is not there
  */
@@ -71,9 +71,17 @@ export function surveyBackends(
 ): { readonly backend: NativeBackendName; readonly shortfall?: Shortfall }[] {
   const place = placeOf(o.root ?? '/', o.device);
   return BACKENDS.filter(({ name }) => o.only?.includes(name) ?? true).map(({ name, shortfall }) => {
-    const found = shortfall(place);
+    const found = looked(() => shortfall(place));
     return found === undefined ? { backend: name } : { backend: name, shortfall: found };
   });
+}
+
+function looked(look: () => Shortfall | undefined): Shortfall | undefined {
+  try {
+    return look();
+  } catch (error) {
+    return unreadable(error);
+  }
 }
 
 function comesLater(backend: string, chosen: string | undefined): Shortfall {

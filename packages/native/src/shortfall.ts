@@ -1,6 +1,6 @@
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { PciAddress, SystemError } from '@usrdrv/core';
+import { isErrnoCode, PciAddress, SystemError } from '@usrdrv/core';
 
 /** Why a backend cannot be used, and what would change that. */
 export interface Shortfall {
@@ -36,34 +36,44 @@ export function placeOf(root: string, device: PciAddress | string | undefined): 
   return { root, device: { address, driver: linkName(root, `${folder}/driver`), override: named } };
 }
 
-/** What a file holds, undefined where it is not there. */
+/**
+ * What a file holds, undefined where it is not there.
+ * @throws SystemError it cannot be read
+ */
 export function text(root: string, path: string): string | undefined {
-  try {
-    return readFileSync(join(root, path), 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  return ifThere(path, 'read', () => readFileSync(join(root, path), 'utf8'));
 }
 
-/** The names in a folder, none where it is not there. */
+/** The names in a folder, none where it is not there; as {@link text}. */
 export function names(root: string, path: string): string[] {
+  return ifThere(path, 'scandir', () => readdirSync(join(root, path))) ?? [];
+}
+
+/** The name of what a link leads to, undefined where there is none; as {@link text}. */
+export function linkName(root: string, path: string): string | undefined {
+  return ifThere(path, 'readlink', () => readlinkSync(join(root, path)))
+    ?.split('/')
+    .at(-1);
+}
+
+function ifThere<T>(path: string, syscall: string, read: () => T): T | undefined {
   try {
-    return readdirSync(join(root, path));
+    return read();
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
+    const code = codeOf(error);
+    if (code === 'ENOENT') return undefined;
+    if (!isErrnoCode(code)) throw error;
+    throw new SystemError(code, syscall, { path });
   }
 }
 
-/** The name of what a link leads to, undefined where there is none. */
-export function linkName(root: string, path: string): string | undefined {
-  try {
-    return readlinkSync(join(root, path)).split('/').at(-1);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+/** A shortfall that could not be looked for. */
+export function unreadable(error: unknown): Shortfall {
+  if (!(error instanceof SystemError) || error.path === undefined) throw error;
+  return {
+    reason: `${error.path} cannot be read: ${error.code}`,
+    remedy: 'run it as root; in a container: mount /sys, /proc and /dev',
+  };
 }
 
 /** Why a file cannot be opened to read and write, undefined where it can. */

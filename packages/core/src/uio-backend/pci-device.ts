@@ -20,6 +20,8 @@ import { findUioNode, type UioNode } from './uio-node.ts';
 
 /** For {@link Supports.reasons}. */
 export const NO_MSI = 'UIO has no MSI';
+/** A file that took the name while there was no node stays when one is made. */
+const NO_NODE = 'this is no UIO node: remove the file, and bind the function again';
 /** A length that no node takes (N1, S5). */
 const NO_EVENT = 3;
 
@@ -126,7 +128,7 @@ export class UioPciDevice implements PciDevice {
     const { thread } = this.#kernel.process;
     const result = immediate(thread.read(this.#fd, this.#scratch.address, NO_EVENT), 'read');
     if (result === -EINVAL) return;
-    throw new SystemError('ENODEV', 'open', { path: this.#node.events, detail: 'this is no UIO node' });
+    throw new SystemError('ENODEV', 'open', { path: this.#node.events, detail: NO_NODE });
   }
 
   #closeFd(): void {

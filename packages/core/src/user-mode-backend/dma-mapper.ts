@@ -1,6 +1,6 @@
 import { type BusAddress, busAddress, virtualAddress } from '../address.ts';
 import type { ConsistentMemory, DmaDirection, DmaMapper, DmaMapping, DmaSegment, UserMemory } from '../dma.ts';
-import { checkResult, ENODEV, SystemError } from '../errors.ts';
+import { checkResult, ENODEV, type ErrnoMeanings, SystemError } from '../errors.ts';
 import { type Closeable, closed, closeEach, OpenResources } from '../open-resources.ts';
 import {
   DMA_BIDIRECTIONAL,
@@ -14,6 +14,9 @@ import {
 import { checkMappable, checkSize, MemoryMapping, UserModeConsistentMemory, UserModeMemory } from './dma-memory.ts';
 import { AnonymousMemory } from './user-memory.ts';
 
+const OF_MEMORY: ErrnoMeanings = {
+  ENOMEM: 'no memory, or more than RLIMIT_MEMLOCK lets this user pin: ulimit -l, or memlock in limits.conf',
+};
 const DIRECTIONS: Readonly<Record<DmaDirection, number>> = {
   'to-device': DMA_TO_DEVICE,
   'from-device': DMA_FROM_DEVICE,
@@ -63,7 +66,7 @@ export class UserModeDmaMapper implements DmaMapper {
     const scratch = this.#scratch.address;
     const dmaaddrp = virtualAddress(scratch + BigInt(DMAADDR));
     const result = thread.usrPciGetConsistent(this.#fd, PAGE_SIZE, scratch, dmaaddrp);
-    checkResult(result, 'usr_pci_get_consistent', this.#path);
+    checkResult(result, 'usr_pci_get_consistent', this.#path, OF_MEMORY);
     const address = virtualAddress(this.#view.getBigUint64(VADDR, true));
     const bus = busAddress(this.#view.getBigUint64(DMAADDR, true));
     try {
@@ -91,7 +94,8 @@ export class UserModeDmaMapper implements DmaMapper {
 
     const nents = Math.floor(size / PAGE_SIZE) + 2;
     this.#fillMappingInfo(memory.address, size, nents, direction);
-    checkResult(this.#process.thread.usrPciMmap(this.#fd, this.#scratch.address), 'usr_pci_mmap', this.#path);
+    const result = this.#process.thread.usrPciMmap(this.#fd, this.#scratch.address);
+    checkResult(result, 'usr_pci_mmap', this.#path, OF_MEMORY);
     // What the kernel knows the mapping by (U5).
     const name = busAddress(this.#view.getBigUint64(MAPPING_INFO.dmaaddr, true));
     const release = () => this.#unmap(name);

@@ -1,4 +1,4 @@
-import { checkResult, SystemError } from '../errors.ts';
+import { checkResult, type ErrnoMeanings, SystemError } from '../errors.ts';
 import type { IrqSource } from '../irq.ts';
 import { closeEach, type OpenResources } from '../open-resources.ts';
 import {
@@ -34,6 +34,11 @@ export function checkLine(line: number): void {
   throw new RangeError(`an interrupt line is an integer >= 0, not ${String(line)}`);
 }
 
+const OF_OPEN: ErrnoMeanings = {
+  EBUSY: 'a driver of the kernel has the line, or a process has it open: a line is for one alone (P6)',
+  EACCES: 'only root may open it',
+};
+
 /**
  * /proc/irq/N/irq. A read(2) that sleeps unmasks the line and waits in one system call (P5), and so does poll(2);
  * `tryRead()` makes the file non-blocking for its one call.
@@ -53,7 +58,7 @@ class IrqFile implements InterruptFile {
     this.#fd = this.#thread.open(this.path, O_RDONLY | O_CLOEXEC);
     if (this.#fd >= 0) return;
     this.#memory.close();
-    throw SystemError.fromResult(this.#fd, 'open', this.path);
+    throw SystemError.fromResult(this.#fd, 'open', this.path, OF_OPEN);
   }
 
   read(o: Interruptible): MaySleep {

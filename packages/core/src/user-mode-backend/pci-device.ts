@@ -55,7 +55,12 @@ export class UserModePciDevice implements PciDevice {
     );
     // The 2005 call has no domain, and would open the function of that number in domain 0.
     if (domain !== 0 && kernel.profile === 'chubb-2.6.11') throw this.#error('ENOENT', 'usr_pci_open');
-    this.#fd = checkResult(process.thread.usrPciOpen(bus, slot, fn, dmaMask, domain), 'usr_pci_open', `${address}`);
+    const fd = process.thread.usrPciOpen(bus, slot, fn, dmaMask, domain);
+    this.#fd = checkResult(fd, 'usr_pci_open', `${address}`, {
+      EBUSY: `a driver of the kernel has it, or a process has it open: usrdrv bind ${address} --to none`,
+      EPERM: 'it takes CAP_SYS_RAWIO: run it as root',
+      EIO: `it cannot do with a DMA mask of 0x${dmaMask.toString(16)}`,
+    });
     const opened: Closeable[] = [{ close: () => this.#closeFd() }];
     try {
       this.#scratch = new AnonymousMemory(process, PAGE_SIZE);

@@ -1,7 +1,7 @@
-import { SystemError } from '@usrdrv/core';
+import { checkResult, SystemError } from '@usrdrv/core';
 import { closed } from '@usrdrv/core/backend-parts';
 import type { Addon } from '../addon.ts';
-import { filledIn, succeeded } from './failure.ts';
+import { filledIn } from './filled-in.ts';
 import {
   decodeDeviceFlags,
   decodeIrqCount,
@@ -60,7 +60,7 @@ export class DeviceFile {
   /** @returns 0; more where the kernel could allocate only so many vectors, and allocated none then */
   setIrqs(flags: number, index: number, start: number, count: number, eventfds?: Int32Array): number {
     const name = 'VFIO_DEVICE_SET_IRQS';
-    return succeeded(this.#addon.vfioSetIrqs(this.fd(name), flags, index, start, count, eventfds), name, this.path);
+    return checkResult(this.#addon.vfioSetIrqs(this.fd(name), flags, index, start, count, eventfds), name, this.path);
   }
 
   /** Signals an interrupt as if it had happened (V9). */
@@ -79,16 +79,16 @@ export class DeviceFile {
     if ((this.flags() & VFIO_DEVICE_FLAGS_RESET) === 0) {
       throw new SystemError('ENOTTY', name, { path: this.path, detail: 'the function cannot be reset by itself' });
     }
-    succeeded(this.#addon.vfioReset(this.fd(name)), name, this.path);
+    checkResult(this.#addon.vfioReset(this.fd(name)), name, this.path);
   }
 
   /** @param offset in the file */
   read(offset: number, width: number): number {
-    return succeeded(this.#addon.vfioReadRegion(this.fd('pread'), offset, width), 'pread', this.path);
+    return checkResult(this.#addon.vfioReadRegion(this.fd('pread'), offset, width), 'pread', this.path);
   }
 
   write(offset: number, width: number, value: number): void {
-    succeeded(this.#addon.vfioWriteRegion(this.fd('pwrite'), offset, width, value), 'pwrite', this.path);
+    checkResult(this.#addon.vfioWriteRegion(this.fd('pwrite'), offset, width, value), 'pwrite', this.path);
   }
 
   /** Closes it; from now on every call is ENODEV. */
@@ -106,6 +106,6 @@ export class DeviceFile {
   #close(): void {
     const fd = this.#fd;
     this.#fd = -1;
-    if (fd >= 0) succeeded(this.#addon.close(fd), 'close', this.path);
+    if (fd >= 0) checkResult(this.#addon.close(fd), 'close', this.path);
   }
 }

@@ -1,8 +1,8 @@
-import { checkResult, O_RDWR, SystemError } from '@usrdrv/core';
+import { checkResult, type ErrnoMeanings, O_RDWR, SystemError } from '@usrdrv/core';
 import { type Closeable, closeEach } from '@usrdrv/core/backend-parts';
 import { type Addon, addon } from '../addon.ts';
 import { DeviceFile } from './device-file.ts';
-import { failure, filledIn, type Meanings, succeeded } from './failure.ts';
+import { filledIn } from './filled-in.ts';
 import { IovaAllocator } from './iova-allocator.ts';
 import {
   decodeIovaRanges,
@@ -22,13 +22,13 @@ const OLD_KERNEL: readonly IovaRange[] = [
   { start: 0xfef0_0000n, end: (1n << 39n) - 1n },
 ];
 
-const OF_CONTAINER: Meanings = {
+const OF_CONTAINER: ErrnoMeanings = {
   ENOENT: 'the kernel has no VFIO: modprobe vfio-pci',
   ENODEV: 'the kernel has no VFIO: modprobe vfio-pci',
   EACCES: `this user may not open it: chmod 666 ${CONTAINER}, which gives nobody a device`,
 };
 
-const OF_MAPPING: Meanings = {
+const OF_MAPPING: ErrnoMeanings = {
   ENOMEM: 'no memory, or more than RLIMIT_MEMLOCK lets this user pin: ulimit -l, or memlock in limits.conf',
   ENOSPC: 'as many mappings as the kernel allows: the parameter dma_entry_limit of vfio_iommu_type1',
   EFAULT: 'a part of it is no memory of this process',
@@ -65,7 +65,7 @@ class VfioGroup implements Closeable {
   /** @throws SystemError */
   openDevice({ address }: VfioFunction): DeviceFile {
     const fd = this.#addon.vfioGetDeviceFd(this.#group, `${address}`);
-    succeeded(fd, 'VFIO_GROUP_GET_DEVICE_FD', `${address}`, {
+    checkResult(fd, 'VFIO_GROUP_GET_DEVICE_FD', `${address}`, {
       ENODEV: `it has left vfio-pci: usrdrv bind ${address} --to vfio-pci`,
       EBUSY: 'somebody else has it open',
       EPERM: `it shares its reset with a function that somebody else has open`,
@@ -80,13 +80,13 @@ class VfioGroup implements Closeable {
    */
   map(vaddr: bigint, iova: bigint, size: number, flags: number): void {
     const result = this.#addon.vfioMapDma(this.#container, flags, vaddr, iova, BigInt(size));
-    succeeded(result, 'VFIO_IOMMU_MAP_DMA', this.#function.path, OF_MAPPING);
+    checkResult(result, 'VFIO_IOMMU_MAP_DMA', this.#function.path, OF_MAPPING);
   }
 
   /** Takes a mapping back, as a whole (V5). */
   unmap(iova: bigint, size: number): void {
     const result = this.#addon.vfioUnmapDma(this.#container, 0, iova, BigInt(size));
-    if (typeof result === 'number') throw failure(result, 'VFIO_IOMMU_UNMAP_DMA', this.#function.path);
+    if (typeof result === 'number') throw SystemError.fromResult(result, 'VFIO_IOMMU_UNMAP_DMA', this.#function.path);
     if (result === BigInt(size)) return;
     const detail = `${result} of ${size} bytes were mapped at 0x${iova.toString(16)}`;
     throw new SystemError('EINVAL', 'VFIO_IOMMU_UNMAP_DMA', { path: this.#function.path, detail });
@@ -101,16 +101,16 @@ class VfioGroup implements Closeable {
   /** Puts the group into the container, and the container under the IOMMU (V2, V3). */
   #join(): void {
     const { path, group, address, noIommu } = this.#function;
-    const status = succeeded(this.#addon.vfioGetGroupStatus(this.#group), 'VFIO_GROUP_GET_STATUS', path);
+    const status = checkResult(this.#addon.vfioGetGroupStatus(this.#group), 'VFIO_GROUP_GET_STATUS', path);
     if ((status & VFIO_GROUP_FLAGS_VIABLE) === 0) {
       const others = groupHolders('/', group, address);
       const detail = `its group ${group} is not viable: drivers have ${others.join(', ')}; give all of the group to vfio-pci`;
       throw new SystemError('EBUSY', 'VFIO_GROUP_GET_STATUS', { path: `${address}`, detail });
     }
     const joined = this.#addon.vfioSetContainer(this.#group, this.#container);
-    succeeded(joined, 'VFIO_GROUP_SET_CONTAINER', path, { EPERM: 'without an IOMMU it takes CAP_SYS_RAWIO' });
+    checkResult(joined, 'VFIO_GROUP_SET_CONTAINER', path, { EPERM: 'without an IOMMU it takes CAP_SYS_RAWIO' });
     const type = noIommu ? VFIO_NOIOMMU_IOMMU : this.#type1();
-    succeeded(this.#addon.vfioSetIommu(this.#container, type), 'VFIO_SET_IOMMU', path, {
+    checkResult(this.#addon.vfioSetIommu(this.#container, type), 'VFIO_SET_IOMMU', path, {
       ENODEV: 'the kernel has no type 1 IOMMU: modprobe vfio_iommu_type1',
       EPERM: 'the machine cannot keep devices from sending each other’s interrupts (no interrupt remapping)',
     });
@@ -151,7 +151,7 @@ export class OpenGroups {
 }
 
 function openContainer(calls: Addon): number {
-  const fd = succeeded(calls.open(CONTAINER, O_RDWR), 'open', CONTAINER, OF_CONTAINER);
+  const fd = checkResult(calls.open(CONTAINER, O_RDWR), 'open', CONTAINER, OF_CONTAINER);
   const version = calls.vfioGetApiVersion(fd);
   if (version === VFIO_API_VERSION) return fd;
   calls.close(fd);
@@ -159,7 +159,7 @@ function openContainer(calls: Addon): number {
 }
 
 function openGroup(calls: Addon, { path, address }: VfioFunction): number {
-  return succeeded(calls.open(path, O_RDWR), 'open', path, {
+  return checkResult(calls.open(path, O_RDWR), 'open', path, {
     EBUSY: `another process has the group of ${address} open`,
     EACCES: `this user may not open it: chown it, or write an udev rule`,
     EPERM: 'without an IOMMU it takes CAP_SYS_RAWIO',

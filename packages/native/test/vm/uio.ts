@@ -3,6 +3,7 @@
  * Prints a line for each check, and `N passed, N failed` at the end.
  */
 import assert from 'node:assert/strict';
+import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   bindDriver,
@@ -101,6 +102,24 @@ const checks: Checks = {
       assert.equal(thread.mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset), -EINVAL);
     }
     thread.close(fd);
+  },
+
+  'a file that is no UIO node, though it has the name of one, is ENODEV, and says what to do': () => {
+    renameSync(node, `${node}.away`);
+    try {
+      for (const make of [() => writeFileSync(node, ''), () => symlinkSync('/dev/zero', node)]) {
+        make();
+        assert.throws(() => open(), {
+          code: 'ENODEV',
+          message: /is no UIO node: remove the file, and bind the function/,
+        });
+        rmSync(node);
+      }
+      assert.throws(() => open(), { code: 'ENOENT' });
+    } finally {
+      renameSync(`${node}.away`, node);
+    }
+    open().close();
   },
 
   'N8 closing the node anywhere takes bus mastering away; opening the device gives it back': () => {
