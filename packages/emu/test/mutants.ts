@@ -12,7 +12,10 @@ export interface Mutant {
 const FILE = 'irq-file-usrdrv.ts';
 const CORE = 'irq-core-6.1.ts';
 const MASK = 'this.core.disableNosync(this.desc.irq);\n    this.masked = true;';
-const WAKE = 'yield HANDLER_WAKE;\n    this.#wake(cpu);';
+const SYNCHRONIZE = 'while (this.core.inProgress(this.desc.irq)) yield CPU_RELAX;';
+const STOP_COUNT = 'if (cpu.stopsAt(HANDLER_COUNT)) yield HANDLER_COUNT;';
+const STOP_WAKE = 'if (cpu.stopsAt(HANDLER_WAKE)) yield HANDLER_WAKE;';
+const WAKE = `${STOP_WAKE}\n    this.#wake(cpu);`;
 const TAKE = 'const pending = this.count;\n      this.count = 0;';
 const ARM = 'this.masked = false;\n      this.core.enable(this.desc.irq);';
 const SLEEP_ARM =
@@ -38,24 +41,24 @@ export const MUTANTS: readonly Mutant[] = [
   { what: 'the handler does not count', file: FILE, from: 'this.count++;', to: '' },
   { what: 'the handler counts two', file: FILE, from: 'this.count++;', to: 'this.count += 2;' },
   { what: 'the handler counts one, however many there are', file: FILE, from: 'this.count++;', to: 'this.count = 7;' },
-  { what: 'the handler wakes nobody', file: FILE, from: WAKE, to: 'yield HANDLER_WAKE;' },
+  { what: 'the handler wakes nobody', file: FILE, from: WAKE, to: STOP_WAKE },
   {
     what: 'the handler wakes, then counts',
     file: FILE,
-    from: 'yield HANDLER_COUNT;\n    this.#countOne(cpu);',
-    to: 'this.#wake(cpu);\n    this.#lock.release(cpu);\n    yield HANDLER_COUNT;\n    this.#countOne(cpu);\n    return IRQ_HANDLED;',
+    from: `${STOP_COUNT}\n    this.#countOne(cpu);`,
+    to: `this.#wake(cpu);\n    this.#lock.release(cpu);\n    ${STOP_COUNT}\n    this.#countOne(cpu);\n    return IRQ_HANDLED;`,
   },
   {
     what: 'the handler keeps the lock',
     file: FILE,
-    from: 'this.#lock.release(cpu);\n    yield HANDLER_WAKE;',
-    to: 'yield HANDLER_WAKE;',
+    from: `this.#lock.release(cpu);\n    ${STOP_WAKE}`,
+    to: STOP_WAKE,
   },
   {
     what: 'the handler wakes for something else',
     file: FILE,
     from: WAKE,
-    to: 'yield HANDLER_WAKE;\n    this.wait.wakeUp(POLLERR);',
+    to: `${STOP_WAKE}\n    this.wait.wakeUp(POLLERR);`,
     equivalent: 'an error wakes everyone too, and who is woken looks at the count',
   },
   { what: 'read leaves the count', file: FILE, from: TAKE, to: 'const pending = this.count;' },
@@ -164,12 +167,12 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'this.#lock.release(cpu);\n    return ready;',
     to: 'return ready;',
   },
-  { what: 'release does not free the line', file: FILE, from: 'yield* this.core.free(this.desc.irq, this);', to: '' },
+  { what: 'release does not free the line', file: FILE, from: 'this.core.free(this.desc.irq, this);', to: '' },
   {
     what: 'release keeps an edge for the next owner',
     file: FILE,
-    from: 'this.core.free(this.desc.irq, this);\n    this.core.forgetEdge(this.desc.irq);',
-    to: 'this.core.free(this.desc.irq, this);',
+    from: `${SYNCHRONIZE}\n    this.core.forgetEdge(this.desc.irq);`,
+    to: SYNCHRONIZE,
   },
   {
     what: 'release does not wait for what is on its way',

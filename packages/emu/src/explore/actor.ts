@@ -10,6 +10,9 @@ import type { Cpu } from '../machine/cpu.ts';
  */
 export type Program = Generator<Step | MaySleep, void, number>;
 
+/** A program, as far as an actor needs it. */
+export type ActorProgram = Pick<Program, 'next'>;
+
 /** A step of a program that cannot be taken before `ready` says yes: a device that waits to be acknowledged. */
 export function until(name: string, ready: () => boolean): Step {
   return { name: step(name).name, ready };
@@ -31,7 +34,7 @@ export class Actor {
   done = false;
   /** The kernel code that it is in; undefined in user space. */
   steps: Pick<Steps<unknown>, 'next'> | undefined = undefined;
-  program: Program | undefined = undefined;
+  program: ActorProgram | undefined = undefined;
   /** What its program is told next: the result of the last system call. */
   result = 0;
   call: SystemCall | undefined = undefined;
@@ -52,7 +55,7 @@ export class Actor {
     readonly task: Task | undefined,
   ) {}
 
-  reset(program: Program | undefined): void {
+  reset(program: ActorProgram | undefined): void {
     this.at = USER;
     this.done = program === undefined;
     this.steps = undefined;

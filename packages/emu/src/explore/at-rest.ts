@@ -5,7 +5,7 @@ import type { World } from './world.ts';
 /** How many threads have not come to their end. */
 export function unfinished({ threads }: World): number {
   let count = 0;
-  for (const { actor } of threads) if (!actor.done) count++;
+  for (let at = 0; at < threads.length; at++) if (threads[at]?.actor.done === false) count++;
   return count;
 }
 

@@ -12,6 +12,8 @@ const EAGAIN_IS_TRUE = 'EAGAIN is true';
 
 /** Whose steps are taken: decides whether one follows at once, and hears of what goes wrong in it. */
 interface Run extends Passer {
+  /** The step that was begun last. */
+  readonly last: Step;
   fail(invariant: string, what: string): void;
 }
 
@@ -73,16 +75,15 @@ export class Execution implements Stepper {
       actor.steps = flow;
       actor.irq = irq;
     }
-    do {
-      const { name } = actor.at;
-      const next: IteratorResult<Step, unknown> = actor.steps.next();
-      if (name === 'H2' || name === 'handler.count') this.world.line(actor.irq).counted();
-      if (next.done === true) {
-        this.#endInterrupt(actor, cpu);
-        return;
-      }
-      this.#at(actor, next.value);
-    } while (this.run.passes(actor.at));
+    const next: IteratorResult<Step, unknown> = actor.steps.next();
+    this.counted(actor, this.run.last);
+    if (next.done === true) this.#endInterrupt(actor, cpu);
+    else this.#at(actor, next.value);
+  }
+
+  /** An interrupt's step has been taken: keeps the line's books where the handler has counted. */
+  counted({ irq }: Actor, { name }: Step): void {
+    if (name === 'H2' || name === 'handler.count') this.world.line(irq).counted();
   }
 
   #endInterrupt(actor: Actor, cpu: Cpu): void {
@@ -163,16 +164,17 @@ export class Execution implements Stepper {
   }
 
   #advanceProgram(actor: Actor): void {
-    const { program, task } = actor;
+    const { program } = actor;
     if (program === undefined) return;
     this.#captured = undefined;
     const next = program.next(actor.result);
-    if (next.done === true) {
-      actor.done = true;
-      return;
-    }
-    const { value } = next;
-    const call = this.#begun();
+    if (next.done === true) actor.done = true;
+    else this.#begins(actor, next.value, this.#captured);
+  }
+
+  /** An actor takes a step of its own, or makes the system call that has just begun. */
+  #begins(actor: Actor, value: Step | MaySleep, call: SystemCall | undefined): void {
+    const { task } = actor;
     if (call === undefined || task === undefined) {
       // A step of its own, or a system call that failed before it began.
       if (isStep(value)) actor.at = value;
@@ -186,10 +188,6 @@ export class Execution implements Stepper {
     const first = steps.next();
     if (first.done === true) this.#returns(actor, first.value);
     else this.#at(actor, first.value);
-  }
-
-  #begun(): SystemCall | undefined {
-    return this.#captured;
   }
 }
 

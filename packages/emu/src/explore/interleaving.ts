@@ -1,7 +1,8 @@
 import { CPU_RELAX, type Step } from '../kernel/step.ts';
 import type { Passer } from '../machine/cpu.ts';
-import { type Actor, type Program, USER } from './actor.ts';
+import { type Actor, type ActorProgram, type Program, USER } from './actor.ts';
 import { stuck, unfinished } from './at-rest.ts';
+import { Checks } from './checks.ts';
 import { Execution } from './execution.ts';
 import type { ExploredThread } from './explored-thread.ts';
 import type { Invariant, Violation } from './invariants.ts';
@@ -49,21 +50,14 @@ export class Interleaving implements Passer {
   readonly #picked: number[] = [];
   /** Positions that are as in the last run. */
   #same = 0;
-  readonly #afterStep: readonly Invariant[];
-  readonly #atRest: readonly Invariant[];
-  readonly #atEnd: readonly Invariant[];
-  /** Some are asked after every step. */
-  readonly #eachStep: boolean;
+  readonly #checks: Checks;
 
   constructor(
     readonly world: World,
     private readonly strategy: Strategy,
     invariants: readonly Invariant[],
   ) {
-    this.#afterStep = invariants.filter(({ afterStep }) => afterStep !== undefined);
-    this.#atRest = invariants.filter(({ atRest }) => atRest !== undefined);
-    this.#atEnd = invariants.filter(({ atEnd }) => atEnd !== undefined);
-    this.#eachStep = this.#afterStep.some(({ ofLines }) => ofLines !== true);
+    this.#checks = new Checks(world, invariants, (invariant, what) => this.fail(invariant, what));
     this.#runnable = new Runnable(world);
     this.#execution = new Execution(world, this.#runnable, this);
     world.machine.scheduler.stepper = this.#execution;
@@ -155,41 +149,38 @@ export class Interleaving implements Passer {
       if (this.last !== CPU_RELAX) this.#runnable.progress++;
     }
     // A choice in the midst of the last of them may have gone another way.
-    if (actor !== undefined) this.#ask(actor, this.last);
+    if (actor !== undefined) this.#checks.afterStep(actor, this.last);
   }
 
   /** Whether whoever has just taken a step surely takes this one too: then the kernel code need not stop in between. */
   passes(step: Step): boolean {
-    const { current } = this;
+    const { current, calm } = this;
+    if (current === undefined) return false;
     const at = this.#position;
-    if (current === undefined || !this.#surelyGoesOn(current, at)) return false;
-    // What held in the last run holds now.
-    if (this.calm || at >= this.#same) {
-      this.#taken(current);
-      if (this.violation !== undefined || this.steps >= LIMIT_STEPS) return false;
-    } else if (this.last !== CPU_RELAX) this.#runnable.progress++;
+    if (!calm && at < this.#same) return this.#passesAgain(current, at, step);
+    if (calm ? !this.#calmlyGoesOn() : !this.strategy.stays(at)) return false;
+    if (current.kind === 'interrupt') this.#execution.counted(current, this.last);
+    this.#taken(current);
+    if (this.violation !== undefined || this.steps >= LIMIT_STEPS) return false;
     this.steps++;
     this.last = step;
-    if (!this.calm) this.#who[this.#position++] = current;
+    if (!calm) this.#who[this.#position++] = current;
     return true;
   }
 
-  #surelyGoesOn(current: Actor, at: number): boolean {
-    if (this.calm) return !this.#straight || this.world.machine.cpus.requests === 0;
-    // The last step that is as in the last run is taken by itself: what comes of it may be new.
-    if (at < this.#same) return at < this.#same - 1 && this.#who[at] === current;
-    return this.strategy.stays(at);
+  #calmlyGoesOn(): boolean {
+    return !this.#straight || this.world.machine.cpus.requests === 0;
   }
 
-  /** Asks the invariants, unless none of them can say anything else than after the last step. */
-  #ask(actor: Actor, step: Step): void {
-    const { world } = this;
-    if (!this.#eachStep && !world.linesChanged()) return;
-    const invariants = this.#afterStep;
-    for (let at = 0; at < invariants.length; at++) {
-      const what = invariants[at]?.afterStep?.(world, actor, step);
-      if (what !== undefined) this.fail(invariants[at]?.name ?? '', what);
-    }
+  /** What held in the last run holds now. The last step that is as in it is taken by itself: what comes of it may be new. */
+  #passesAgain(current: Actor, at: number, step: Step): boolean {
+    if (this.#who[at] !== current || at === this.#same - 1) return false;
+    if (current.kind === 'interrupt') this.#execution.counted(current, this.last);
+    if (this.last !== CPU_RELAX) this.#runnable.progress++;
+    this.steps++;
+    this.last = step;
+    this.#position = at + 1;
+    return true;
   }
 
   /** Steps until nobody can go on. */
@@ -214,7 +205,7 @@ export class Interleaving implements Passer {
     if (last !== CPU_RELAX) this.#runnable.progress++;
     if (!this.calm) this.strategy.stepped?.(actor, last);
     this.onStep?.(actor, last);
-    this.#ask(actor, last);
+    this.#checks.afterStep(actor, last);
   }
 
   /** Who takes the next step; undefined where nobody can, or the run is given up. */
@@ -261,10 +252,7 @@ export class Interleaving implements Passer {
   /** Nobody can go on: looks at what became of everyone, then lets devices try everything, and ends the process. */
   #rest(scenario: Pick<ThreadScenario, 'atRest'>): void {
     const { world } = this;
-    for (const invariant of this.#atRest) {
-      const what = invariant.atRest?.(world);
-      if (what !== undefined) this.fail(invariant.name, what);
-    }
+    this.#checks.atRest();
     this.calm = true;
     if (this.violation === undefined) scenario.atRest?.(world);
     for (let round = 0; this.violation === undefined && unfinished(world) > 0; round++) {
@@ -287,19 +275,28 @@ export class Interleaving implements Passer {
     const { fileTable } = world.machine.kernel;
     for (let fd = 0; fileTable.count > 0 && fd < MOST_DESCRIPTORS; fd++) {
       if (files.get(fd) === undefined) continue;
-      first.actor.reset(closing(first, fd));
+      first.actor.reset(new Closing(first, fd));
       this.current = first.actor;
       this.#untilRest();
     }
-    for (const invariant of this.#atEnd) {
-      const what = invariant.atEnd?.(world);
-      if (what !== undefined) this.fail(invariant.name, what);
-    }
+    this.#checks.atEnd();
   }
 }
 
 const NOBODY_SLEEPS_FOR_EVER = 'nobody sleeps for ever';
 
-function* closing(thread: ExploredThread, fd: number): Program {
-  yield thread.close(fd);
+/** A thread closes a descriptor, and does nothing else. Written out: every run ends with it. */
+class Closing implements ActorProgram {
+  #over = false;
+
+  constructor(
+    private readonly thread: ExploredThread,
+    private readonly fd: number,
+  ) {}
+
+  next(): ReturnType<ActorProgram['next']> {
+    if (this.#over) return { done: true, value: undefined };
+    this.#over = true;
+    return { done: false, value: this.thread.close(this.fd) };
+  }
 }

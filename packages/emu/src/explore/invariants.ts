@@ -2,18 +2,18 @@ import { IRQ_DISABLED, IRQ_PENDING } from '../kernel/irq-desc.ts';
 import { SCHEDULE, type Step } from '../kernel/step.ts';
 import { TASK_INTERRUPTIBLE } from '../kernel/task.ts';
 import type { Actor } from './actor.ts';
+import type { IrqFile, WatchedLine } from './watched-line.ts';
 import type { World } from './world.ts';
 
 /** Something that must never be otherwise. What it returns is what is wrong, in words. */
 export interface Invariant {
   readonly name: string;
-  /**
-   * After a step it looks at nothing but the lines' counts, masks and depths and the kernel's warnings: it is asked only
-   * where a step has changed one of them.
-   */
-  readonly ofLines?: boolean;
   /** After each step. Hot: it looks, and builds a string only where something is wrong. */
   afterStep?(world: World, actor: Actor, step: Step): string | undefined;
+  /** After a step that changed a line's count, mask or depth. Hot too. */
+  ofLine?(line: WatchedLine, file: IrqFile): string | undefined;
+  /** After a step in which the kernel has complained. */
+  ofWarning?(warning: string): string | undefined;
   /** When nobody can go on any more. */
   atRest?(world: World): string | undefined;
   /** After everyone has come back and everything is closed. */
@@ -33,50 +33,29 @@ export interface Violation {
 /** S1: how many interrupts came since the last read is never less than none. */
 const countsAreNotNegative: Invariant = {
   name: 'counts are not negative',
-  ofLines: true,
-  afterStep({ lines }) {
-    for (let at = 0; at < lines.length; at++) {
-      const file = lines[at]?.file;
-      if (file !== undefined && file.count < 0) return `the count of irq ${file.desc.irq} is ${file.count}`;
-    }
-    return undefined;
-  },
+  ofLine: ({ irq }, { count }) => (count < 0 ? `the count of irq ${irq} is ${count}` : undefined),
 };
 
 /** S1, P5: the line is masked while an interrupt waits to be read; only who finds none lets it through. */
 const maskedWhilePending: Invariant = {
   name: 'masked while pending',
-  ofLines: true,
-  afterStep({ lines }) {
-    for (let at = 0; at < lines.length; at++) {
-      const file = lines[at]?.file;
-      if (file !== undefined && file.count > 0 && (file.desc.status & IRQ_DISABLED) === 0) {
-        return `irq ${file.desc.irq} is let through while ${file.count} wait to be read`;
-      }
-    }
-    return undefined;
+  ofLine({ irq, desc }, { count }) {
+    if (count <= 0 || (desc.status & IRQ_DISABLED) !== 0) return undefined;
+    return `irq ${irq} is let through while ${count} wait to be read`;
   },
 };
 
 /** I3, I4: who has a line alone disables it once for each enable. */
 const maskDepthIsBalanced: Invariant = {
   name: 'mask depth is balanced',
-  ofLines: true,
-  afterStep({ lines }) {
-    for (let at = 0; at < lines.length; at++) {
-      const line = lines[at];
-      if (line === undefined || line.file === undefined) continue;
-      const { depth } = line.desc;
-      if (depth < 0 || depth > 1) return `irq ${line.irq} is disabled ${depth} times`;
-    }
-    return undefined;
+  ofLine({ irq, desc: { depth } }) {
+    return depth < 0 || depth > 1 ? `irq ${irq} is disabled ${depth} times` : undefined;
   },
 };
 
 const noWarning: Invariant = {
   name: 'no kernel warning',
-  ofLines: true,
-  afterStep: ({ machine }) => machine.irqs.warnings[0],
+  ofWarning: (warning) => warning,
 };
 
 /** Delivered = returned + pending + dropped; and what was not delivered is still on its way. */

@@ -29,7 +29,6 @@ export class World {
   readonly actors: Actor[] = [];
   #threadsUsed = 0;
   #devicesUsed = 0;
-  #warnings = 0;
 
   constructor(
     kernel: KernelProfile,
@@ -114,16 +113,6 @@ export class World {
     const fd = process.files.unused();
     if (fd >= 0) process.files.install(fd, fileTable.create(file, flags));
     return fd;
-  }
-
-  /** Whether a count, a mask, a depth or the kernel's list of warnings is not as it was when this was asked last. */
-  linesChanged(): boolean {
-    const { lines } = this;
-    const { length } = this.machine.irqs.warnings;
-    let changed = length !== this.#warnings;
-    this.#warnings = length;
-    for (let at = 0; at < lines.length; at++) if (lines[at]?.changed() === true) changed = true;
-    return changed;
   }
 
   /** Something is left of the last run that {@link reset} cannot undo: a timer, a report. */

@@ -7,7 +7,7 @@ import { EduHardware, type EduKernel } from './edu-hardware.ts';
 import { IRQF_SHARED } from './irq-desc.ts';
 import type { PciDev } from './pci-dev.ts';
 import type { PciDriver } from './pci-driver.ts';
-import type { Steps } from './step.ts';
+import { CPU_RELAX, type Steps } from './step.ts';
 
 /** 1234:11e8, as the first register of configuration space has it. */
 const EDU_ID = 0x11e8_1234;
@@ -61,7 +61,8 @@ export class EduPciDriver implements PciDriver, DevNodes {
     const { hardware } = bound;
     hardware.gone = true;
     hardware.stop();
-    yield* this.#kernel.irqCore.free(dev.irq, hardware);
+    this.#kernel.irqCore.free(dev.irq, hardware);
+    while (this.#kernel.irqCore.inProgress(dev.irq)) yield CPU_RELAX;
     this.#bound.delete(dev);
     dev.disable();
     hardware.wait.wakeUp(-1);

@@ -78,10 +78,9 @@ export class FdTable {
   /** exit_files(): every file, in the order of the descriptors; the caller drops the references. */
   removeAll(): File[] {
     const removed: File[] = [];
-    for (const [fd, file] of this.#files.entries()) {
-      if (file === undefined || file === null) continue;
-      removed.push(file);
-      this.#files[fd] = undefined;
+    for (let fd = 0; fd < this.#files.length; fd++) {
+      const file = this.remove(fd);
+      if (file !== undefined) removed.push(file);
     }
     return removed;
   }

@@ -19,7 +19,6 @@ import {
   noteInterrupt,
   stop,
 } from './irq-desc.ts';
-import { CPU_RELAX, type Steps } from './step.ts';
 
 /** Interrupt numbers that the kernel has descriptors for; the ones without a controller cannot be requested. */
 const NR_IRQS = 224;
@@ -76,7 +75,7 @@ export class IrqCore2611 implements IrqCore, IrqFlow {
     return 0;
   }
 
-  *free(irq: number, devId: object | undefined): Steps<void> {
+  free(irq: number, devId: object | undefined): void {
     const desc = this.#descs[irq];
     if (desc?.unlink(devId) !== true) {
       this.#warn(irq, `Trying to free free IRQ${irq}`);
@@ -86,7 +85,10 @@ export class IrqCore2611 implements IrqCore, IrqFlow {
       desc.status |= IRQ_DISABLED;
       if (desc.level || desc.chip.name === 'XT-PIC') desc.chip.mask(irq);
     }
-    while ((desc.status & IRQ_INPROGRESS) !== 0) yield CPU_RELAX;
+  }
+
+  inProgress(irq: number): boolean {
+    return ((this.#descs[irq]?.status ?? 0) & IRQ_INPROGRESS) !== 0;
   }
 
   disableNosync(irq: number): void {
@@ -148,7 +150,7 @@ export class IrqCore2611 implements IrqCore, IrqFlow {
   }
 
   isSent(irq: number): boolean {
-    return this.fabric.cpus.all.some((cpu) => cpu.isSent(irq));
+    return this.fabric.cpus.isSent(irq);
   }
 
   allocMsi(): undefined {

@@ -20,7 +20,6 @@ import {
   noteInterrupt,
   stop,
 } from './irq-desc.ts';
-import { CPU_RELAX, type Steps } from './step.ts';
 
 const FIRST_MSI = 24;
 const LAST_MSI = 255;
@@ -70,7 +69,7 @@ export class IrqCore61 implements IrqCore, IrqFlow {
     return 0;
   }
 
-  *free(irq: number, devId: object | undefined): Steps<void> {
+  free(irq: number, devId: object | undefined): void {
     const desc = this.#descs[irq];
     if (desc?.unlink(devId) !== true) {
       this.#warn(irq, `Trying to free already-free IRQ ${irq}`);
@@ -82,7 +81,10 @@ export class IrqCore61 implements IrqCore, IrqFlow {
       desc.unlazy = false;
       desc.chip.mask(irq);
     }
-    while ((desc.status & IRQ_INPROGRESS) !== 0) yield CPU_RELAX;
+  }
+
+  inProgress(irq: number): boolean {
+    return ((this.#descs[irq]?.status ?? 0) & IRQ_INPROGRESS) !== 0;
   }
 
   /** Lazy unless told otherwise: only marked; the line fires once more and is masked then. */
@@ -113,7 +115,7 @@ export class IrqCore61 implements IrqCore, IrqFlow {
   }
 
   isSent(irq: number): boolean {
-    return this.fabric.cpus.all.some((cpu) => cpu.isSent(irq));
+    return this.fabric.cpus.isSent(irq);
   }
 
   allocMsi(count: number): number[] | undefined {

@@ -152,7 +152,7 @@ describe.each(['2.6.11', '6.1'] as const)('the interrupt core of %s', (version) 
     const { core, line, settle, chip } = machine(version);
     const { action, devId } = counting(core);
     core.request(LEVEL, action);
-    run(core.free(LEVEL, devId));
+    core.free(LEVEL, devId);
     expect(chip.isMasked(LEVEL)).toBe(true);
     line(LEVEL).raise(line);
     settle();
@@ -168,7 +168,7 @@ describe.each(['2.6.11', '6.1'] as const)('the interrupt core of %s', (version) 
     line(11).lower(line);
     settle();
     expect(chip.isMasked(11)).toBe(false);
-    run(core.free(11, first.devId));
+    core.free(11, first.devId);
     const second = counting(core, { disables: true });
     core.request(11, second.action);
     line(11).raise(line);
@@ -213,7 +213,7 @@ describe('I9 where 6.1 differs', () => {
     settle();
     line(EDGE).pulse();
     settle();
-    run(core.free(EDGE, first.devId));
+    core.free(EDGE, first.devId);
     const second = counting(core);
     core.request(EDGE, second.action);
     settle();

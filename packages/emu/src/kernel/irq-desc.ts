@@ -70,12 +70,11 @@ export class IrqDesc {
   /** Takes the action of a device out. Whether there was one. */
   unlink(devId: object | undefined): boolean {
     const { actions } = this;
-    const at = actions.findIndex((action) => action.devId === devId);
-    if (at < 0) return false;
     // Nearly always the only one: splice() makes an array of what it takes out.
-    if (at === actions.length - 1) actions.pop();
-    else actions.splice(at, 1);
-    return true;
+    if (actions.length === 1 && actions[0]?.devId === devId) return actions.pop() !== undefined;
+    const at = actions.findIndex((action) => action.devId === devId);
+    if (at >= 0) actions.splice(at, 1);
+    return at >= 0;
   }
 
   get level(): boolean {
@@ -87,8 +86,10 @@ export class IrqDesc {
 export interface IrqCore {
   /** request_irq(): 0 or -errno (I1, I2). */
   request(irq: number, action: IrqRequest): number;
-  /** free_irq() (I7): unlinks the action, and waits until no processor runs it. */
-  free(irq: number, devId: object | undefined): Steps<void>;
+  /** The first half of free_irq() (I7): unlinks the action. A processor may still run it while {@link inProgress}. */
+  free(irq: number, devId: object | undefined): void;
+  /** Whether a processor runs the line's handlers: what synchronize_irq() waits for, the second half of free_irq(). */
+  inProgress(irq: number): boolean;
   /** disable_irq_nosync() (I3). */
   disableNosync(irq: number): void;
   /** enable_irq() (I4). */
@@ -156,8 +157,7 @@ export function handleIrqEvent(flow: IrqFlow, cpu: Cpu, desc: IrqDesc): Flow | u
 /** Start, `run`, the handlers, `ran`, end, over and over. Written out: generators in generators cost three times as much. */
 class StoppingFlow implements Flow {
   #at: 'begin' | 'run' | 'handlers' | 'ran' = 'begin';
-  #handlers: Steps<IrqReturn> | undefined = undefined;
-  #result: IrqReturn = IRQ_NONE;
+  #handled: Handled = IRQ_NONE;
 
   constructor(
     private readonly flow: IrqFlow,
@@ -166,28 +166,29 @@ class StoppingFlow implements Flow {
   ) {}
 
   next(): IteratorResult<Step, void> {
-    const { flow, desc } = this;
-    if (this.#at === 'ran' && !flow.end(desc, this.#result)) return OVER;
-    if (this.#at === 'ran' || this.#at === 'begin') {
-      flow.start(desc);
-      this.#at = 'run';
-      return flow.run;
+    const { flow, desc, cpu } = this;
+    for (;;) {
+      if (this.#at === 'begin') {
+        flow.start(desc);
+        this.#at = 'run';
+        if (cpu.stopsAt(flow.run.value)) return flow.run;
+      }
+      if (this.#at === 'run') {
+        this.#handled = runActions(desc, cpu);
+        this.#at = 'handlers';
+      }
+      if (this.#at === 'handlers') {
+        if (typeof this.#handled !== 'number') {
+          const next = this.#handled.next();
+          if (next.done !== true) return next;
+          this.#handled = next.value;
+        }
+        this.#at = 'ran';
+        if (cpu.stopsAt(flow.ran.value)) return flow.ran;
+      }
+      if (!flow.end(desc, typeof this.#handled === 'number' ? this.#handled : IRQ_NONE)) return OVER;
+      this.#at = 'begin';
     }
-    if (this.#at === 'run') {
-      const handled = runActions(desc, this.cpu);
-      if (typeof handled === 'number') return this.#ran(handled);
-      this.#handlers = handled;
-      this.#at = 'handlers';
-    }
-    const next = this.#handlers?.next();
-    if (next === undefined || next.done !== true) return next ?? OVER;
-    return this.#ran(next.value);
-  }
-
-  #ran(result: IrqReturn): IteratorResult<Step, void> {
-    this.#result = result;
-    this.#at = 'ran';
-    return this.flow.ran;
   }
 }
 const OVER: IteratorReturnResult<void> = { done: true, value: undefined };

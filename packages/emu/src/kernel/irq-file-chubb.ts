@@ -4,7 +4,7 @@ import type { TraceLog } from '../trace/log.ts';
 import { defaultLlseek, type File, type FileOperations, type PollTable } from './file.ts';
 import { type Handled, IRQ_DISABLED, IRQ_HANDLED, type IrqCore, type IrqDesc, type IrqReturn } from './irq-desc.ts';
 import { ERESTARTSYS } from './scheduler.ts';
-import { SCHEDULE, type Steps, step } from './step.ts';
+import { CPU_RELAX, SCHEDULE, type Steps, step } from './step.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type Task } from './task.ts';
 import { WaitQueueHead } from './wait-queue.ts';
 
@@ -58,11 +58,11 @@ export class ChubbIrqFile implements FileOperations {
   }
 
   *#handlerInSteps(cpu: Cpu): Steps<IrqReturn> {
-    yield H1;
+    if (cpu.stopsAt(H1)) yield H1;
     this.core.disableNosync(this.desc.irq);
-    yield H2;
+    if (cpu.stopsAt(H2)) yield H2;
     this.#countOne(cpu);
-    yield H3;
+    if (cpu.stopsAt(H3)) yield H3;
     this.#wake(cpu);
     return IRQ_HANDLED;
   }
@@ -136,6 +136,7 @@ export class ChubbIrqFile implements FileOperations {
   }
 
   *release(): Steps<void> {
-    yield* this.core.free(this.desc.irq, this);
+    this.core.free(this.desc.irq, this);
+    while (this.core.inProgress(this.desc.irq)) yield CPU_RELAX;
   }
 }

@@ -79,13 +79,13 @@ export class UsrdrvIrqFile implements FileOperations {
   }
 
   *#handlerInSteps(cpu: Cpu): Steps<IrqReturn> {
-    yield HANDLER_LOCK;
+    if (cpu.stopsAt(HANDLER_LOCK)) yield HANDLER_LOCK;
     while (!this.#lock.tryAcquire(cpu)) yield CPU_RELAX;
     this.#mask();
-    yield HANDLER_COUNT;
+    if (cpu.stopsAt(HANDLER_COUNT)) yield HANDLER_COUNT;
     this.#countOne(cpu);
     this.#lock.release(cpu);
-    yield HANDLER_WAKE;
+    if (cpu.stopsAt(HANDLER_WAKE)) yield HANDLER_WAKE;
     this.#wake(cpu);
     return IRQ_HANDLED;
   }
@@ -172,7 +172,8 @@ export class UsrdrvIrqFile implements FileOperations {
     this.#mask();
     this.#lock.release(task.cpu);
     while (this.core.isSent(this.desc.irq)) yield CPU_RELAX;
-    yield* this.core.free(this.desc.irq, this);
+    this.core.free(this.desc.irq, this);
+    while (this.core.inProgress(this.desc.irq)) yield CPU_RELAX;
     this.core.forgetEdge(this.desc.irq);
   }
 

@@ -13,7 +13,7 @@ export interface Step {
  * Code that runs for each interrupt yields `if (cpu.stopsAt(step))`, so that live it costs little more than plain code; schedule() is
  * a stop in any case.
  */
-export type Steps<T> = Generator<Step, T, void>;
+export interface Steps<T> extends IterableIterator<Step, T, void> {}
 
 const names = new Set<string>();
 

@@ -13,7 +13,7 @@ import type { TraceLog } from '../trace/log.ts';
 import { FasyncQueue } from './fasync.ts';
 import type { MmapRequest } from './file.ts';
 import { IRQ_HANDLED, IRQ_NONE, type IrqCore, type IrqReturn } from './irq-desc.ts';
-import { type Steps, step } from './step.ts';
+import { CPU_RELAX, type Steps, step } from './step.ts';
 import type { UioInfo, UioMem } from './uio-info.ts';
 import { WaitQueueHead } from './wait-queue.ts';
 
@@ -77,7 +77,10 @@ export class UioDevice {
   *unregister(): Steps<void> {
     const { irq } = this.info ?? {};
     yield UNREGISTER;
-    if (irq !== undefined) yield* this.kernel.irqCore.free(irq, this);
+    if (irq !== undefined) {
+      this.kernel.irqCore.free(irq, this);
+      while (this.kernel.irqCore.inProgress(irq)) yield CPU_RELAX;
+    }
     this.info = undefined;
     yield UNREGISTER_WAKE;
     this.wait.wakeUp(-1);

@@ -80,6 +80,11 @@ export class Cpus {
     this.all = Array.from({ length: count }, (_, id) => new Cpu(id, this));
   }
 
+  /** Whether that interrupt has been sent to one of them, and not been taken. */
+  isSent(irq: number): boolean {
+    return this.requests > 0 && this.all.some((cpu) => cpu.isSent(irq));
+  }
+
   /** The processor that runs what has no other. */
   get boot(): Cpu {
     return this.at(0);

@@ -239,7 +239,7 @@ class KernelDriver {
   }
 
   freeIrq(irq: number, devId: object): void {
-    runThrough(this.machine.irqs.free(irq, devId));
+    this.machine.irqs.free(irq, devId);
   }
 
   disableIrq(irq: number): void {
