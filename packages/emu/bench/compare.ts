@@ -10,11 +10,14 @@ export interface Contestant {
 /** The one that this process is for, where {@link eachAlone} started it. */
 export const [, , only] = process.argv;
 
-/** Runs this file once for each name, in a process of its own, one after the other. */
-export function eachAlone(names: readonly string[]): void {
+/**
+ * Runs this file once for each name, in a process of its own, one after the other.
+ * @param options of Node, for all of them
+ */
+export function eachAlone(names: readonly string[], options: readonly string[] = []): void {
   const [, script = ''] = process.argv;
   for (const name of names) {
-    const { status, signal } = spawnSync(process.execPath, [script, name], { stdio: 'inherit' });
+    const { status, signal } = spawnSync(process.execPath, [...options, script, name], { stdio: 'inherit' });
     if (status !== 0) throw new Error(`${name} ended with ${signal ?? status}`);
   }
 }
