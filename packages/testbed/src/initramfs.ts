@@ -32,7 +32,8 @@ let packed: Promise<string> | undefined;
 
 /**
  * The same with Node and the packages: {@link runner} and the programs that it runs, in /usrdrv/bin, with the addon where
- * @usrdrv/native looks for it, and the modules of the stock kernel. Packed once, for every kernel.
+ * @usrdrv/native looks for it, the modules of the stock kernel, and the sample modules, in /samples. Packed once, for every
+ * kernel.
  */
 export function nodeInitramfs(): Promise<string> {
   packed ??= packNode();
@@ -42,6 +43,7 @@ export function nodeInitramfs(): Promise<string> {
 async function packNode(): Promise<string> {
   const root = folderOf('testbed-initramfs-node');
   stockModules(join(root, 'modules'));
+  addSamples(join(root, 'samples'));
   await bundlePrograms(join(root, 'usrdrv'), {
     runner: join(inGuest, 'runner.ts'),
     unplug: join(inGuest, 'unplug.ts'),
@@ -60,17 +62,13 @@ async function packNode(): Promise<string> {
   return appended(nodeArchive(), pack(root));
 }
 
-/** The same with the modules of packages/kernel-patch/samples and what tests them, in /samples. */
-export async function samplesInitramfs(): Promise<string> {
-  const root = join(cacheFolder(), 'testbed-initramfs-samples');
-  rmSync(root, { recursive: true, force: true });
-  const samples = join(root, 'samples');
-  mkdirSync(samples, { recursive: true });
-  sampleModules(samples);
+/** The modules of packages/kernel-patch/samples, for the stock kernel, and what tests them in C. */
+function addSamples(folder: string): void {
+  mkdirSync(folder);
+  sampleModules(folder);
   const tests = join(kernelPatch, 'test');
-  compile(join(samples, 'test'), [join(tests, 'samples', 'samples_test.c'), join(tests, 'guest.c')]);
-  compile(join(samples, 'dio_calls'), [join(guest, 'samples', 'dio_calls.c')]);
-  return appended(await nodeInitramfs(), pack(root));
+  compile(join(folder, 'test'), [join(tests, 'samples', 'samples_test.c'), join(tests, 'guest.c')]);
+  compile(join(folder, 'dio_calls'), [join(guest, 'samples', 'dio_calls.c')]);
 }
 
 /** The executor, and Node with the program that it starts where it measures latencies. */

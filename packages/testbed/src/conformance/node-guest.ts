@@ -19,8 +19,6 @@ export interface NodeGuestOptions {
   readonly iommu?: 'on' | 'off';
   /** Added to the kernel's command line. */
   readonly append?: string;
-  /** Left out: Node, the packages, and the modules of the stock kernel. */
-  readonly initramfs?: Promise<string>;
 }
 
 /** A guest that has Node and the packages, and devices that can be unplugged. */
@@ -29,10 +27,10 @@ export class NodeGuest {
 
   /** @param name of its console's log */
   static async boot(kernel: KernelName, name: string, o: NodeGuestOptions = {}): Promise<NodeGuest> {
-    const { iommu = 'on', append = '', initramfs = nodeInitramfs() } = o;
+    const { iommu = 'on', append = '' } = o;
     const guest = await Guest.boot({
       kernel: kernelImage(kernel),
-      initramfs: await initramfs,
+      initramfs: await nodeInitramfs(),
       console: join(cacheFolder(), `console-testbed-node-${name}.log`),
       memory: 1536,
       answerMs: PROGRAM_MS,

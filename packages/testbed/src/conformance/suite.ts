@@ -1,6 +1,7 @@
 import { runConformance } from '@usrdrv/conformance';
 import { emulatedTarget, endTarget } from '@usrdrv/emu/bench';
 import type { Places } from '../places.ts';
+import { sampleChecks } from '../samples/checks.ts';
 import { EMULATED_BACKENDS, LINUX_BACKENDS, type LinuxBackend } from './backends.ts';
 import { printedChecks } from './commands.ts';
 import { demoChecks } from './demos.ts';
@@ -44,7 +45,13 @@ interface GuestPlan {
 
 const EVERYDAY = [demoChecks, uioChecks, unplugChecks];
 const PLANS: readonly GuestPlan[] = [
-  { name: 'stock', kernel: 'stock', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv', 'uio'] },
+  {
+    name: 'stock',
+    kernel: 'stock',
+    programs: ['native'],
+    checks: [...EVERYDAY, sampleChecks],
+    backends: ['usrdrv', 'uio'],
+  },
   { name: 'patched', kernel: 'patched', programs: ['native'], checks: EVERYDAY, backends: ['usrdrv'] },
   { name: 'vfio', kernel: 'patched', programs: ['vfio'], checks: [vfioChecks, unplugVfioChecks], backends: ['vfio'] },
   // VFIO's unsafe mode (V11).
