@@ -7,6 +7,8 @@ import {
   MAP_PRIVATE,
   MAPPING_INFO,
   PAGE_SIZE,
+  PCI_COMMAND,
+  PCI_COMMAND_MASTER,
   PROT_READ,
   PROT_WRITE,
   SCATTERLIST,
@@ -180,4 +182,9 @@ export function finish<T>(steps: Steps<T>): T {
     const next: IteratorResult<Step, T> = steps.next();
     if (next.done === true) return next.value;
   }
+}
+
+/** Whether the device is a bus master. */
+export function isMaster({ machine }: UsrPciMachine): boolean {
+  return ((machine.pci.function('0000:00:04.0')?.configRead(PCI_COMMAND, 2) ?? 0) & PCI_COMMAND_MASTER) !== 0;
 }
