@@ -150,9 +150,12 @@ static void usr_pci_unclaim(struct usr_pci *p)
 	dead = p->dead;
 	mutex_unlock(&p->lock);
 
+	/* Who claims it next sees both undone, or neither. */
+	mutex_lock(&usr_pci_claim_mutex);
 	if (!dead)
 		device_release_driver(&p->pdev->dev);
 	usr_pci_clear_override(p);
+	mutex_unlock(&usr_pci_claim_mutex);
 	/* Not under the device's lock: this takes the memory map's. */
 	usr_pci_free_maps(p);
 	pci_dev_put(p->pdev);

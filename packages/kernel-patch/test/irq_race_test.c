@@ -208,6 +208,42 @@ static void open_storm(void)
 	CHECK(irq_open(line, O_RDONLY) >= 0);
 }
 
+static void *open_function(void *unused)
+{
+	long opened = 0;
+	int fd;
+
+	(void)unused;
+	while (!stop) {
+		fd = pci_open(e, EDU_MASK);
+		if (fd < 0 && fd != -EBUSY)
+			fail(__FILE__, __LINE__, "pci_open", fd, -EBUSY);
+		if (fd >= 0) {
+			opened++;
+			close(fd);
+		}
+	}
+	return (void *)opened;
+}
+
+/* Who opens while another one closes waits for it, or is told EBUSY. */
+static void function_storm(void)
+{
+	pthread_t t[3];
+	void *opened;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, open_function, NULL);
+	sleep_ms(3000);
+	stop = true;
+	for (i = 0; i < 3; i++) {
+		pthread_join(t[i], &opened);
+		CHECK(opened);
+	}
+	CHECK(pci_open(e, EDU_MASK) >= 0);
+}
+
 /* Takes a function and all that goes with it, and never gives it back. */
 static void *hog(void *unused)
 {
@@ -442,6 +478,7 @@ const struct test irq_race_tests[] = {
 	{ "D1 P12 four polling readers: each interrupt counts once",
 	  d1_polling_readers },
 	{ "P6 opens and closes race with interrupts", open_storm },
+	{ "U1 UD12 opening the function races with closing it", function_storm },
 	{ "U2 maps, unmaps, bad arguments and a close race", map_storm },
 	{ "D13 removal races with calls, readers and mappings", removal_storm },
 	{ "U2 kill -9 at any step leaves line and device free", kill_anywhere },
