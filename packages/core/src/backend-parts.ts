@@ -14,7 +14,7 @@ export { checkVector, intxLine } from './user-mode-backend/intx.ts';
 export { checkLine } from './user-mode-backend/irq-file.ts';
 export { FileIrqSource, type InterruptFile } from './user-mode-backend/irq-source.ts';
 export { MappedRegion } from './user-mode-backend/mmio-region.ts';
-export { type PolledFile, readWhenReady } from './user-mode-backend/read-when-ready.ts';
+export { type PolledFile, SyncReads, takeWhenReady } from './user-mode-backend/polled-file.ts';
 export { readNumber, readText, scanSysfs, sysfsPath } from './user-mode-backend/sysfs.ts';
 export { AnonymousMemory, immediate, mapped } from './user-mode-backend/user-memory.ts';
 export { type BackendResources, KernelBackend, type KernelInterfaceOf } from './user-mode-backend/user-mode-backend.ts';

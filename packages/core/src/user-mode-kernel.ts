@@ -85,6 +85,16 @@ export interface UserThread {
   read(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep;
   write(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep;
   /**
+   * A read(2) of an unsigned integer of 4 or 8 bytes, which is the result, once poll(2) has found one; O_NONBLOCK makes no
+   * difference. For a kernel where the two in one are cheaper.
+   */
+  waitForCount?(fd: number, bytes: 4 | 8, o?: Interruptible): MaySleep;
+  /**
+   * The same for a file without O_NONBLOCK, where the whole JavaScript thread sleeps. EINTR now and then, so that a thread can
+   * be ended.
+   */
+  readCount?(fd: number, bytes: 4 | 8): SyscallResult;
+  /**
    * ioctl(2) with a pointer, to what the request says: on Linux its size and direction are part of the number (_IOC). It
    * sleeps where the driver of the file does. EBADF; ENOTTY a request that is not the file's; EFAULT.
    */

@@ -47,6 +47,7 @@ Napi::Value Close(const Napi::CallbackInfo& info) {
   int fd = OwnFd(info, 0);
   if (fd < 0) return Result(info.Env(), -EBADF);
   instance->poller.OnClose(fd);
+  instance->aside.OnClose(fd);
   instance->RemoveFd(fd);
   int64_t result = ResultOf(close(fd));
   // Linux closes it all the same.

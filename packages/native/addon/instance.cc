@@ -12,7 +12,8 @@ Instance::Instance(Napi::Env environment)
     : env(environment),
       loop(LoopOf(environment)),
       memory(std::make_shared<AddressSpace>(environment, &mmio)),
-      poller(this),
+      poller(this, true),
+      aside(this, false),
       calls(this) {
   napi_add_async_cleanup_hook(env, CleanUp, this, &cleanup_);
 }
@@ -24,16 +25,17 @@ uv_loop_t* Instance::LoopOf(napi_env env) {
 }
 
 int64_t Instance::AddFd(int64_t fd) {
-  if (fd >= 0) fds_.insert(static_cast<int>(fd));
+  if (fd >= 0) files_.insert_or_assign(static_cast<int>(fd), OpenFile{});
   return fd;
 }
 
 void Instance::Finish(Napi::FunctionReference done, int64_t result) {
   Napi::HandleScope scope(env);
   napi_value argument = Result(env, result);
+  napi_value function = done.Value();
   // Opens a callback scope, so that who waits for the promise that this settles goes on at once. Where the thread is about
   // to end no JavaScript runs any more, and the result is nobody's.
-  napi_status status = napi_make_callback(env, nullptr, env.Global(), done.Value(), 1, &argument, nullptr);
+  napi_status status = napi_make_callback(env, nullptr, function, function, 1, &argument, nullptr);
   if (status != napi_pending_exception) return;
   napi_value error;
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
@@ -49,15 +51,16 @@ int OwnFd(const Napi::CallbackInfo& info, size_t argument) {
 void Instance::CleanUp(napi_async_cleanup_hook_handle, void* data) {
   auto* self = static_cast<Instance*>(data);
   self->watchdog.Stop();
-  self->closing_ = 2;
+  self->closing_ = 3;
   self->poller.Close([self] { self->OnClosed(); });
+  self->aside.Close([self] { self->OnClosed(); });
   self->calls.Close([self] { self->OnClosed(); });
 }
 
 void Instance::OnClosed() {
   if (--closing_ > 0) return;
   // Nothing sleeps any more. Devices first: their release turns bus mastering off, and only then may memory go (U2).
-  for (int fd : std::exchange(fds_, {})) close(fd);
+  for (const auto& [fd, file] : std::exchange(files_, {})) close(fd);
   memory->Close();
   napi_remove_async_cleanup_hook(cleanup_);
 }

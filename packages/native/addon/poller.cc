@@ -43,18 +43,18 @@ int64_t Poller::Start() {
 }
 
 int64_t Poller::Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look,
-                     Napi::FunctionReference done, bool keeps_alive) {
+                     Napi::FunctionReference done) {
   int64_t started = Start();
   if (started < 0) return started;
   uint64_t deadline = timeout_ns < 0 ? kNever : uv_hrtime() + static_cast<uint64_t>(timeout_ns);
   auto [at, inserted] =
-      waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done), keeps_alive});
-  if (keeps_alive && keeping_++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
+      waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done)});
+  if (keeps_alive_ && waiters_.size() == 1) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
   if (std::optional<int64_t> failed = WatchAgain(at->second)) {
     Interrupt(call);
     return *failed;
   }
-  SetTimer();
+  if (deadline != kNever) SetTimer();
   return 0;
 }
 
@@ -90,39 +90,49 @@ std::optional<int64_t> Poller::WatchAgain(const Waiter& waiter) {
 bool Poller::Interrupt(uint64_t call) {
   auto at = waiters_.find(call);
   if (at == waiters_.end()) return false;
-  Waiter waiter = Remove(at);
-  for (const pollfd& entry : waiter.fds) Unwatch(entry.fd);
-  SetTimer();
+  Waiters::node_type gone = Remove(at);
+  LetGo(gone.mapped());
   return true;
 }
 
-/** What it held open goes with it; what it waited for is still watched. */
-Poller::Waiter Poller::Remove(Waiters::iterator at) {
-  Waiter waiter = std::move(at->second);
-  waiters_.erase(at);
-  for (int fd : waiter.held) {
+/** Takes a waiter out of the books, and closes what it held open; what it waits for is still watched. */
+Poller::Waiters::node_type Poller::Remove(Waiters::iterator at) {
+  Waiters::node_type gone = waiters_.extract(at);
+  for (int fd : gone.mapped().held) {
     Unwatch(fd);
     close(fd);
   }
-  if (waiter.keeps_alive && --keeping_ == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
-  return waiter;
+  return gone;
+}
+
+/** What is no more for the sake of one that has been removed. */
+void Poller::LetGo(const Waiter& waiter) {
+  for (const pollfd& entry : waiter.fds) Unwatch(entry.fd);
+  if (waiters_.empty()) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  if (waiter.deadline != kNever) SetTimer();
 }
 
 /** Nobody may be woken, and no line unmasked, on behalf of one who has gone. */
 void Poller::Unwatch(int fd) {
-  if (watched_.count(fd) == 0 || !WaitersOf(fd).empty()) return;
+  if (watched_.count(fd) == 0) return;
+  for (const auto& [call, waiter] : waiters_) {
+    if (waiter.IsFor(fd)) return;
+  }
   watched_.erase(fd);
   epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
+bool Poller::Waiter::IsFor(int fd) const {
+  for (const pollfd& entry : fds) {
+    if (entry.fd == fd) return true;
+  }
+  return false;
 }
 
 std::vector<uint64_t> Poller::WaitersOf(int fd) const {
   std::vector<uint64_t> calls;
   for (const auto& [call, waiter] : waiters_) {
-    for (const pollfd& entry : waiter.fds) {
-      if (entry.fd != fd) continue;
-      calls.push_back(call);
-      break;
-    }
+    if (waiter.IsFor(fd)) calls.push_back(call);
   }
   return calls;
 }
@@ -144,6 +154,11 @@ void Poller::OnClose(int fd) {
 
 void Poller::OnReady(uv_poll_t* handle, int, int) {
   auto* self = static_cast<Poller*>(handle->data);
+  // One that waits alone is a driver that waits for its interrupt: no lists on the way.
+  if (self->waiters_.size() == 1 && self->watched_.size() == 1) {
+    self->LookAgain(self->waiters_.begin());
+    return;
+  }
   std::vector<uint64_t> calls;
   for (int fd : self->Ready()) {
     for (uint64_t call : self->WaitersOf(fd)) calls.push_back(call);
@@ -151,9 +166,8 @@ void Poller::OnReady(uv_poll_t* handle, int, int) {
   self->LookAgain(calls);
 }
 
-/** The descriptors that may be ready. Where there is one only, it is that one. */
+/** The descriptors that may be ready. */
 std::vector<int> Poller::Ready() const {
-  if (watched_.size() == 1) return {watched_.begin()->first};
   epoll_event events[kBatch];
   int count = epoll_wait(epfd_, events, kBatch, 0);
   std::vector<int> ready;
@@ -162,22 +176,23 @@ std::vector<int> Poller::Ready() const {
 }
 
 void Poller::LookAgain(const std::vector<uint64_t>& calls) {
-  std::vector<pollfd> left;
   for (uint64_t call : calls) {
     // JavaScript runs in between, and may have interrupted it.
     auto at = waiters_.find(call);
-    if (at == waiters_.end()) continue;
-    std::optional<int64_t> result = at->second.look(&at->second.fds);
-    if (!result && at->second.deadline <= uv_hrtime()) result = 0;
-    if (!result) result = WatchAgain(at->second);
-    if (!result) continue;
-    Waiter waiter = Remove(at);
-    left.insert(left.end(), waiter.fds.begin(), waiter.fds.end());
-    instance_->Finish(std::move(waiter.done), *result);
+    if (at != waiters_.end()) LookAgain(at);
   }
-  // Not before: who waits again right away finds the descriptor watched.
-  for (const pollfd& entry : left) Unwatch(entry.fd);
-  SetTimer();
+}
+
+void Poller::LookAgain(Waiters::iterator at) {
+  Waiter& waiter = at->second;
+  std::optional<int64_t> result = waiter.look(&waiter.fds);
+  if (!result && waiter.deadline != kNever && waiter.deadline <= uv_hrtime()) result = 0;
+  if (!result) result = WatchAgain(waiter);
+  if (!result) return;
+  Waiters::node_type gone = Remove(at);
+  instance_->Finish(std::move(waiter.done), *result);
+  // Not before: who waits again right away finds the descriptor watched, and the thread alive.
+  LetGo(waiter);
 }
 
 void Poller::SetTimer() {
@@ -203,6 +218,7 @@ void Poller::OnTime(uv_timer_t* handle) {
     if (waiter.deadline <= now) calls.push_back(call);
   }
   self->LookAgain(calls);
+  self->SetTimer();
 }
 
 void Poller::Close(std::function<void()> closed) {

@@ -25,16 +25,15 @@ class Poller {
   /** What a wait ends with: looks again, and returns the result, or nothing where it has to go on waiting. */
   using Look = std::function<std::optional<int64_t>(std::vector<pollfd>*)>;
 
-  explicit Poller(Instance* instance) : instance_(instance) {}
+  /** @param keeps_alive whether the thread goes on for the sake of those who wait */
+  Poller(Instance* instance, bool keeps_alive) : instance_(instance), keeps_alive_(keeps_alive) {}
 
   /**
    * Waits until one of the descriptors is ready for its events and `look` finds something, or the time is up: 0 then.
    * @param timeout_ns below 0: for ever
-   * @param keeps_alive whether the thread goes on for the sake of this wait
    * @return 0 or -errno, in which case `done` is never called: -EPERM for a file that cannot be polled
    */
-  int64_t Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look, Napi::FunctionReference done,
-               bool keeps_alive = true);
+  int64_t Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns, Look look, Napi::FunctionReference done);
   /** Ends a wait without a word to `done`. False where there is none of that name. */
   bool Interrupt(uint64_t call);
   /** Somebody closes the descriptor: who waits for it holds on to the file, as a sleeping poll(2) does (P8). */
@@ -52,7 +51,8 @@ class Poller {
     uint64_t deadline;
     Look look;
     Napi::FunctionReference done;
-    bool keeps_alive;
+
+    bool IsFor(int fd) const;
   };
   using Waiters = std::map<uint64_t, Waiter>;
 
@@ -65,18 +65,18 @@ class Poller {
   void Unwatch(int fd);
   std::vector<int> Ready() const;
   void LookAgain(const std::vector<uint64_t>& calls);
-  /** Takes the waiter out of the books; whoever it shared a descriptor with goes on. */
-  Waiter Remove(Waiters::iterator at);
+  void LookAgain(Waiters::iterator at);
+  Waiters::node_type Remove(Waiters::iterator at);
+  void LetGo(const Waiter& waiter);
   void SetTimer();
   std::vector<uint64_t> WaitersOf(int fd) const;
 
   Instance* instance_;
+  const bool keeps_alive_;
   int epfd_ = -1;
   uv_poll_t poll_;
   uv_timer_t timer_;
   Waiters waiters_;
-  /** Those that keep the thread alive. */
-  size_t keeping_ = 0;
   /** The descriptors in the set, and for which events. */
   std::unordered_map<int, uint32_t> watched_;
   int handles_ = 0;

@@ -96,8 +96,9 @@ Napi::Value Poll(const Napi::CallbackInfo& info) {
   };
   uint64_t call = instance->NextCall();
   auto done = Napi::Persistent(info[2].As<Napi::Function>());
-  bool keeps_alive = !info[3].IsBoolean() || !info[3].As<Napi::Boolean>().Value();
-  return Started(env, call, instance->poller.Wait(call, std::move(fds), timeout, look, std::move(done), keeps_alive));
+  bool aside = info[3].IsBoolean() && info[3].As<Napi::Boolean>().Value();
+  Poller& poller = aside ? instance->aside : instance->poller;
+  return Started(env, call, poller.Wait(call, std::move(fds), timeout, look, std::move(done)));
 }
 
 /** An event of epoll_wait(2) is two elements: events, data. */
@@ -150,7 +151,7 @@ Napi::Value Interrupt(const Napi::CallbackInfo& info) {
   auto* instance = static_cast<Instance*>(info.Data());
   uint64_t call;
   if (!ToUint64(info.Env(), info[0], &call)) return Napi::Boolean::New(info.Env(), false);
-  bool ended = instance->poller.Interrupt(call);
+  bool ended = instance->poller.Interrupt(call) || instance->aside.Interrupt(call);
   if (!ended) instance->calls.Interrupt(call);
   return Napi::Boolean::New(info.Env(), ended);
 }

@@ -27,8 +27,10 @@ export interface Addon {
 
   read(fd: number, address: bigint, count: number, done: Done): MaySleep;
   write(fd: number, address: bigint, count: number, done: Done): MaySleep;
-  /** Reads one int, which is the result, and sleeps with the thread. EINTR now and then, where the watchdog is on. */
-  readCount(fd: number): Result;
+  /** Reads an unsigned integer, which is the result, once poll(2) has found one. */
+  waitForCount(fd: number, bytes: 4 | 8, done: Done): MaySleep;
+  /** The same at once, and sleeps with the thread. EINTR now and then, where the watchdog is on. */
+  readCount(fd: number, bytes: 4 | 8): Result;
   /** Three elements an entry: fd, events, revents. A wait `aside` does not keep the thread alive. */
   poll(entries: Int32Array, timeoutMs: number, done: Done, aside?: boolean): MaySleep;
   /** Two elements an event: events, data. At most 256 events a call. */

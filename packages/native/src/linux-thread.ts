@@ -15,12 +15,11 @@ import {
   virtualAddress,
 } from '@usrdrv/core';
 import type { Addon } from './addon.ts';
-import { Interrupts } from './interrupts.ts';
 import { irqPath, type KernelInterface } from './kernel-interface.ts';
 import type { LinuxProcess } from './linux-process.ts';
 import { pollEntries, storeRevents } from './poll-entries.ts';
 import { select } from './select.ts';
-
+import { Sleepers } from './sleepers.ts';
 import type { UsrPci } from './usr-pci.ts';
 
 /** Where an ioctl's number has the size of what it points to (asm-generic/ioctl.h). */
@@ -42,14 +41,14 @@ export class LinuxThread implements UserThread {
   readonly #addon: Addon;
   readonly #via: KernelInterface;
   readonly #usrPci: UsrPci;
-  readonly #interrupts: Interrupts;
+  readonly #sleepers: Sleepers;
 
   constructor(process: LinuxProcess, addon: Addon, via: KernelInterface, usrPci: UsrPci) {
     this.process = process;
     this.#addon = addon;
     this.#via = via;
     this.#usrPci = usrPci;
-    this.#interrupts = new Interrupts(addon);
+    this.#sleepers = new Sleepers(addon);
   }
 
   get tid(): number {
@@ -77,11 +76,22 @@ export class LinuxThread implements UserThread {
   }
 
   read(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep {
-    return this.#sleep((done) => this.#addon.read(fd, buf, count, done), o);
+    const sleeper = this.#sleepers.next();
+    return sleeper.returns(this.#addon.read(fd, buf, count, sleeper.done), o);
+  }
+
+  waitForCount(fd: number, bytes: 4 | 8, o?: Interruptible): MaySleep {
+    const sleeper = this.#sleepers.next();
+    return sleeper.returns(this.#addon.waitForCount(fd, bytes, sleeper.done), o);
+  }
+
+  readCount(fd: number, bytes: 4 | 8): number {
+    return this.#addon.readCount(fd, bytes);
   }
 
   write(fd: number, buf: VirtualAddress, count: number, o?: Interruptible): MaySleep {
-    return this.#sleep((done) => this.#addon.write(fd, buf, count, done), o);
+    const sleeper = this.#sleepers.next();
+    return sleeper.returns(this.#addon.write(fd, buf, count, sleeper.done), o);
   }
 
   /**
@@ -102,7 +112,8 @@ export class LinuxThread implements UserThread {
       if (count >= 0) storeRevents(fds, entries);
       return count;
     };
-    return this.#sleep((done) => this.#addon.poll(entries, timeoutMs, done), o, store);
+    const sleeper = this.#sleepers.next();
+    return sleeper.returns(this.#addon.poll(entries, timeoutMs, sleeper.done), o, store);
   }
 
   select(sets: FdSets, timeoutMs: number | undefined, o?: Interruptible): MaySleep {
@@ -132,7 +143,8 @@ export class LinuxThread implements UserThread {
       for (let at = 0; at < 2 * count; at += 2) events.push({ events: ready[at] ?? 0, data: ready[at + 1] ?? 0 });
       return count;
     };
-    return this.#sleep((done) => this.#addon.epollWait(epfd, ready, timeoutMs, done), o, store);
+    const sleeper = this.#sleepers.next();
+    return sleeper.returns(this.#addon.epollWait(epfd, ready, timeoutMs, sleeper.done), o, store);
   }
 
   mmap(
@@ -212,42 +224,4 @@ export class LinuxThread implements UserThread {
   setuid(): number {
     return -ENOSYS;
   }
-
-  /**
-   * A call that may sleep: its result, or a promise of what `onReturn` makes of it. An abort is a signal that the thread has
-   * caught.
-   * @param store hands the caller what the call left in memory, before anybody hears of its result
-   */
-  #sleep(
-    start: (done: (result: number) => void) => number | bigint,
-    o: Interruptible | undefined,
-    store: (result: number) => number = asItIs,
-  ): MaySleep {
-    let settle: ((result: number) => void) | undefined;
-    const call = start((result) => settle?.(result));
-    if (typeof call === 'number') return store(call);
-    return new Promise((resolve, reject) => {
-      const onReturn = typeof o?.onReturn === 'function' ? o.onReturn : asItIs;
-      const returned = (result: number): void => {
-        try {
-          resolve(onReturn(store(result)));
-        } catch (error) {
-          reject(error);
-        }
-      };
-      settle = returned;
-      const signal = o?.signal;
-      if (signal === undefined) return;
-      const sleeper = { call, returned };
-      const sleepers = this.#interrupts.add(signal, sleeper);
-      settle = (result) => {
-        sleepers.delete(sleeper);
-        returned(result);
-      };
-    });
-  }
-}
-
-function asItIs(result: number): number {
-  return result;
 }

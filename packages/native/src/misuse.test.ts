@@ -1,3 +1,4 @@
+import { O_NONBLOCK } from '@usrdrv/core';
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { ANONYMOUS, RW, test } from './addon.fixture.ts';
@@ -99,7 +100,7 @@ describe('misuse', () => {
           }
           if (kind === 'bigint') {
             results.push(result);
-            if (['read', 'write', 'poll', 'epollWait'].includes(name)) asleep.push(result as bigint);
+            if (['read', 'write', 'waitForCount', 'poll', 'epollWait'].includes(name)) asleep.push(result as bigint);
           }
         }
         for (const call of asleep.splice(0)) native.interrupt(call);
@@ -113,15 +114,18 @@ describe('misuse', () => {
 
   test('calls that change the process refuse what is no argument for them', () => {
     const native = addon();
+    const own = native.eventfd(0, O_NONBLOCK);
     for (const wrong of [undefined, null, 0.5, Number.NaN, 2 ** 40, '1', {}, 1n, Symbol('s')] as number[]) {
       expect(native.schedSetscheduler(wrong, wrong)).toBe(-22);
       expect(native.schedGetPriorityMax(wrong)).toBe(-22);
       expect(native.watchdog(wrong as never)).toBe(-22);
-      expect(native.readCount(wrong)).toBe(-9);
+      expect(native.readCount(wrong, 4)).toBe(-9);
+      expect(native.readCount(own, wrong as 4)).toBe(-22);
     }
     expect(native.schedGetPriorityMax(1)).toBe(99);
     expect(native.unlockMemory()).toBe(0);
     expect(native.schedSetscheduler(77, 1)).toBe(-22);
+    expect(native.close(own)).toBe(0);
   });
 });
 

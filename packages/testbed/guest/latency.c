@@ -37,13 +37,16 @@ static struct rival rivals[] = {
 	{ .name = "irq file" }, { .name = "UIO" }, { .name = "VFIO INTx" },
 	{ .name = "readSync", .node = "sync" }, { .name = "VFIO MSI" },
 	{ .name = "irq file MSI" }, { .name = "await VFIO MSI", .node = "vfio" },
+	{ .name = "readSync VFIO", .node = "vfio-sync" },
 	{ .name = "await read", .node = "await" },
 	{ .name = "await UIO", .node = "uio" },
+	{ .name = "readSync UIO", .node = "uio-sync" },
 };
 
 static void (*const open_rival[])(struct rival *) = {
 	open_irq_file, open_uio, open_vfio_intx, NULL, open_vfio_msi,
-	open_irq_file_msi, give_to_vfio, NULL, give_to_uio,
+	open_irq_file_msi, give_to_vfio, give_to_vfio, NULL, give_to_uio,
+	give_to_uio,
 };
 
 #define RIVALS	(sizeof(rivals) / sizeof(*rivals))

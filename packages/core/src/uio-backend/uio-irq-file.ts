@@ -4,7 +4,7 @@ import { type Closeable, closeEach } from '../open-resources.ts';
 import type { PciAddress } from '../pci-address.ts';
 import { UserModeConfigSpace } from '../user-mode-backend/config-space.ts';
 import type { InterruptFile } from '../user-mode-backend/irq-source.ts';
-import { type PolledFile, readWhenReady } from '../user-mode-backend/read-when-ready.ts';
+import { type PolledFile, SyncReads, takeWhenReady } from '../user-mode-backend/polled-file.ts';
 import { readNumber, sysfsPath } from '../user-mode-backend/sysfs.ts';
 import { AnonymousMemory, immediate } from '../user-mode-backend/user-memory.ts';
 import {
@@ -36,13 +36,14 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   readonly path: string;
   readonly thread: UserThread;
   readonly #fd: number;
-  readonly fds: readonly PollFd[];
+  readonly fds: readonly [PollFd];
   readonly #config: ConfigSpace;
-  /** Bytes of an event: a count of all of them (N1), or one each (S5). */
-  readonly #width: 4 | 1;
+  /** The count of all events (N1); of an IIO node there is a byte for each (S5). */
+  readonly bytes: 4 | undefined;
   readonly #memory: AnonymousMemory;
   readonly #view: DataView;
   readonly #irqcontrol: boolean;
+  readonly #sync: SyncReads;
   /** The count of all events that was read last; in the node's 32 bits, which wrap. */
   #seen: number;
   /** What was opened for this file alone. */
@@ -60,15 +61,16 @@ export class UioIrqFile implements InterruptFile, PolledFile {
     this.#fd = fd;
     this.fds = [{ fd, events: POLLIN, revents: 0 }];
     this.#config = config;
-    this.#width = node.kind === 'iio' ? 1 : 4;
+    this.#sync = new SyncReads(this.thread, fd, 4);
+    this.bytes = node.kind === 'iio' ? undefined : 4;
     const opened = [{ close: () => this.#closeFd() }];
     try {
       this.#memory = new AnonymousMemory(process, 4);
       opened.push(this.#memory);
       this.#view = this.#memory.view();
       // Before the read: where that finds nothing new, this is what was read last through this file.
-      this.#seen = readNumber(files, node.total) | 0;
-      const drained = this.#take();
+      this.#seen = readNumber(files, node.total) >>> 0;
+      const drained = this.take();
       if (drained !== -EAGAIN) this.taken(drained);
       this.#irqcontrol = this.#control();
       if (!this.#irqcontrol) this.#unmask();
@@ -101,19 +103,33 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   }
 
   read(o: Interruptible): MaySleep {
-    return readWhenReady(this, o);
+    const result = this.#takeOrUnmask();
+    return result === -EAGAIN ? takeWhenReady(this, o) : result;
   }
 
   tryRead(): number {
-    const count = this.#take();
-    if (count !== -EAGAIN) return count;
-    this.#unmask();
-    return this.#take();
+    const result = this.#takeOrUnmask();
+    return result === -EAGAIN ? this.take() : result;
   }
 
-  /** Reads have made a count of it already. */
-  taken(result: number): number {
-    return checkResult(result, 'read', this.path);
+  /** ENOSYS for an IIO node, where each read would be for one event. */
+  readSync(): number {
+    if (this.bytes === undefined) return -ENOSYS;
+    // Whatever there is has to be taken before the line is let through.
+    if (immediate(this.thread.poll(this.fds, 0), 'poll') === 0) this.#unmask();
+    const total = this.#sync.read();
+    return total < 0 ? failure(total) : this.#since(total);
+  }
+
+  taken(result: number): number | undefined {
+    const taken = checkResult(failure(result), 'read', this.path);
+    const count = this.bytes === undefined ? taken : this.#since(taken);
+    return count === 0 ? undefined : count;
+  }
+
+  /** The count of all events, or the events of an IIO node since the last read. */
+  take(): number {
+    return this.bytes === undefined ? this.#takeBytes() : this.#takeTotal();
   }
 
   async poll(timeoutMs: number, o: Interruptible): Promise<number> {
@@ -127,35 +143,38 @@ export class UioIrqFile implements InterruptFile, PolledFile {
     closeEach([{ close: () => this.#closeFd() }, this.#memory, ...this.#own]);
   }
 
-  /** The events since the last read, or -errno. A node whose device has gone says EIO (N7). */
-  #take(): number {
-    const count = this.#width === 4 ? this.#takeTotal() : this.#takeBytes();
-    return count === -EIO ? -ENODEV : count;
+  #takeOrUnmask(): number {
+    this.#sync.end();
+    const result = this.take();
+    if (result === -EAGAIN) this.#unmask();
+    return result;
   }
 
-  #takeTotal(): number {
-    const result = this.#readNode();
-    if (result < 0) return result;
-    const total = this.#view.getInt32(0, true);
-    // A listener that is 2^32 events late cannot know it.
+  /** The events that came before the node's total was that. A listener that is 2^32 events late cannot know it. */
+  #since(total: number): number {
     const count = (total - this.#seen) >>> 0;
     this.#seen = total;
     return count;
   }
 
+  #takeTotal(): number {
+    const result = this.#readNode(4);
+    return result < 0 ? result : this.#view.getUint32(0, true);
+  }
+
   #takeBytes(): number {
     let count = 0;
     for (;;) {
-      const result = this.#readNode();
+      const result = this.#readNode(1);
       if (result < 0) return count > 0 ? count : result;
       count++;
     }
   }
 
-  #readNode(): number {
-    const result = immediate(this.thread.read(this.#fd, this.#memory.address, this.#width), 'read');
-    if (result < 0 || result === this.#width) return result;
-    throw new SystemError('EIO', 'read', { path: this.path, detail: `${result} of ${this.#width} bytes` });
+  #readNode(bytes: number): number {
+    const result = immediate(this.thread.read(this.#fd, this.#memory.address, bytes), 'read');
+    if (result < 0 || result === bytes) return result;
+    throw new SystemError('EIO', 'read', { path: this.path, detail: `${result} of ${bytes} bytes` });
   }
 
   #unmask(): void {
@@ -172,9 +191,9 @@ export class UioIrqFile implements InterruptFile, PolledFile {
 
   /** N4: writes a 1. Whether the driver knows what to do with it. */
   #control(): boolean {
-    if (this.#width === 4) this.#view.setInt32(0, 1, true);
-    else this.#view.setInt8(0, 1);
-    const result = immediate(this.thread.write(this.#fd, this.#memory.address, this.#width), 'write');
+    const bytes = this.bytes ?? 1;
+    this.#view.setUint32(0, 1, true);
+    const result = immediate(this.thread.write(this.#fd, this.#memory.address, bytes), 'write');
     if (result === -ENOSYS) return false;
     // The device has gone: the next read says so.
     if (result !== -EIO) checkResult(result, 'write', this.path);
@@ -184,4 +203,9 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   #closeFd(): void {
     checkResult(this.thread.close(this.#fd), 'close', this.path);
   }
+}
+
+/** A node whose device has gone says EIO (N7). */
+function failure(result: number): number {
+  return result === -EIO ? -ENODEV : result;
 }

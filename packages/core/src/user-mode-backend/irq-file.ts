@@ -1,4 +1,4 @@
-import { checkResult, type ErrnoMeanings, SystemError } from '../errors.ts';
+import { checkResult, ENOSYS, type ErrnoMeanings, SystemError } from '../errors.ts';
 import type { IrqSource } from '../irq.ts';
 import { closeEach, type OpenResources } from '../open-resources.ts';
 import {
@@ -49,10 +49,13 @@ class IrqFile implements InterruptFile {
   readonly #fd: number;
   readonly #memory: AnonymousMemory;
   readonly #count: Int32Array;
+  /** Whether a read's result is the count, and not what was read into memory. */
+  readonly #returnsCount: boolean;
 
   constructor(kernel: UserModeKernel, line: number) {
     this.path = `/proc/irq/${line}/irq`;
     this.#thread = kernel.process.thread;
+    this.#returnsCount = this.#thread.waitForCount !== undefined;
     this.#memory = new AnonymousMemory(kernel.process, COUNT_BYTES);
     this.#count = new Int32Array(this.#memory.bytes.buffer, this.#memory.bytes.byteOffset, 1);
     this.#fd = this.#thread.open(this.path, O_RDONLY | O_CLOEXEC);
@@ -62,7 +65,9 @@ class IrqFile implements InterruptFile {
   }
 
   read(o: Interruptible): MaySleep {
-    return this.#thread.read(this.#fd, this.#memory.address, COUNT_BYTES, o);
+    const thread = this.#thread;
+    if (thread.waitForCount !== undefined) return thread.waitForCount(this.#fd, COUNT_BYTES, o);
+    return thread.read(this.#fd, this.#memory.address, COUNT_BYTES, o);
   }
 
   tryRead(): number {
@@ -70,10 +75,15 @@ class IrqFile implements InterruptFile {
     thread.fcntl(this.#fd, F_SETFL, O_NONBLOCK);
     const result = immediate(thread.read(this.#fd, this.#memory.address, COUNT_BYTES), 'read');
     thread.fcntl(this.#fd, F_SETFL, 0);
-    return result;
+    return result === COUNT_BYTES && this.#returnsCount ? (this.#count[0] ?? 0) : result;
+  }
+
+  readSync(): number {
+    return this.#thread.readCount?.(this.#fd, COUNT_BYTES) ?? -ENOSYS;
   }
 
   taken(result: number): number | undefined {
+    if (this.#returnsCount) return checkResult(result, 'read', this.path);
     if (result !== COUNT_BYTES) {
       checkResult(result, 'read', this.path);
       throw new SystemError('EIO', 'read', { path: this.path, detail: `${result} of ${COUNT_BYTES} bytes` });

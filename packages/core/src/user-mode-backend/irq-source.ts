@@ -1,5 +1,5 @@
 import type { Clock } from '../backend.ts';
-import { checkResult, EAGAIN, EINTR } from '../errors.ts';
+import { checkResult, EAGAIN, EINTR, SystemError } from '../errors.ts';
 import type { IrqSource, WaitOptions } from '../irq.ts';
 import { type Closeable, closed, type OpenResources } from '../open-resources.ts';
 import type { Interruptible, MaySleep, SyscallResult } from '../user-mode-kernel.ts';
@@ -19,6 +19,11 @@ export interface InterruptFile extends Closeable {
   read(o: Interruptible): MaySleep;
   /** The same without a wait: -EAGAIN where there is none. */
   tryRead(): SyscallResult;
+  /**
+   * Waits with the whole JavaScript thread: the interrupts since the last read, or -errno. EINTR now and then; ENOSYS where
+   * threads cannot sleep.
+   */
+  readSync(): SyscallResult;
   /**
    * The interrupts that a read brought, all since the read before it; undefined where they are none.
    * @throws SystemError what the read failed with
@@ -93,6 +98,20 @@ export class FileIrqSource implements IrqSource {
       if (result === -EINTR) continue;
       return this.#file.taken(result);
     }
+  }
+
+  /**
+   * As `read()`, with the whole JavaScript thread asleep meanwhile.
+   * @returns undefined now and then, so that a thread can be ended
+   * @throws SystemError EBUSY a read waits; EBADF closed; ENODEV the device was removed; ENOSYS
+   */
+  readSync(): number | undefined {
+    if (this.#closed) throw closed('read', this.#file.path);
+    if (this.#unread > 0) return this.#takeUnread();
+    if (this.#asleep) throw new SystemError('EBUSY', 'read', { path: this.#file.path, detail: 'a read waits' });
+    const result = this.#file.readSync();
+    if (result > 0) return result;
+    return result === -EINTR || result === 0 ? undefined : checkResult(result, 'read', this.#file.path);
   }
 
   async poll(o: WaitOptions & { readonly timeoutMs?: number } = {}): Promise<boolean> {
@@ -197,23 +216,33 @@ export class FileIrqSource implements IrqSource {
     if (!this.#asleep && !this.#closed) this.#readForReaders();
   };
 
-  /** Reads for those who wait, until nobody does or the read sleeps. */
+  /** Reads for those who wait, until nobody does or the read sleeps. A failure of the file is everybody's. */
   #readForReaders(): void {
     while (this.#readers.length > 0) {
-      const result = this.#file.read({ signal: this.#interrupt.signal });
+      const result = this.#file.read({ signal: this.#interrupt.signal, onReturn: this.#onReturn });
       if (typeof result !== 'number') {
         this.#asleep = true;
         result.then(this.#onRead, this.#onFailed);
         return;
       }
-      this.#deliver(result);
+      try {
+        this.#deliver(this.#onReturn(result));
+      } catch (failure) {
+        this.#rejectReaders(failure);
+      }
     }
   }
 
-  readonly #onRead = (result: number): void => {
+  /** The count, 0 for none; taken at once, before another read of the file takes what came after it. */
+  readonly #onReturn = (result: number): number => {
+    if (result === -EINTR || this.#closed) return 0;
+    return this.#file.taken(result) ?? 0;
+  };
+
+  readonly #onRead = (count: number): void => {
     this.#asleep = false;
     if (this.#closed) return;
-    this.#deliver(result);
+    this.#deliver(count);
     this.#readForReaders();
   };
 
@@ -222,22 +251,16 @@ export class FileIrqSource implements IrqSource {
     this.#rejectReaders(failure);
   };
 
-  /** Gives the count to who waits longest. A failure of the file is everybody's. */
-  #deliver(result: number): void {
-    if (result === -EINTR) return;
-    try {
-      const count = this.#file.taken(result);
-      if (count === undefined) return;
-      const reader = this.#readers.shift();
-      if (reader === undefined) {
-        this.#unread += count;
-        return;
-      }
-      reader.settle?.();
-      reader.resolve(count);
-    } catch (failure) {
-      this.#rejectReaders(failure);
+  /** Gives the count to who waits longest. */
+  #deliver(count: number): void {
+    if (count === 0) return;
+    const reader = this.#readers.shift();
+    if (reader === undefined) {
+      this.#unread += count;
+      return;
     }
+    reader.settle?.();
+    reader.resolve(count);
   }
 
   #rejectReaders(reason: unknown): void {

@@ -105,8 +105,9 @@ function interruptible(thread: LinuxThread, signal: AbortSignal): void {
     ...o,
     signal: o?.signal === undefined ? signal : AbortSignal.any([o.signal, signal]),
   });
-  const { read, write, poll, epollWait } = thread;
+  const { read, waitForCount, write, poll, epollWait } = thread;
   thread.read = (fd, buf, count, o) => read.call(thread, fd, buf, count, both(o));
+  thread.waitForCount = (fd, bytes, o) => waitForCount.call(thread, fd, bytes, both(o));
   thread.write = (fd, buf, count, o) => write.call(thread, fd, buf, count, both(o));
   thread.poll = (fds, timeoutMs, o) => poll.call(thread, fds, timeoutMs, both(o));
   thread.epollWait = (epfd, events, max, timeoutMs, o) => epollWait.call(thread, epfd, events, max, timeoutMs, both(o));

@@ -16,7 +16,8 @@ import {
   type InterruptFile,
   immediate,
   type PolledFile,
-  readWhenReady,
+  SyncReads,
+  takeWhenReady,
 } from '@usrdrv/core/backend-parts';
 import { addon } from '../addon.ts';
 
@@ -39,9 +40,11 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
   readonly path: string;
   readonly fd: number;
   readonly thread: UserThread;
-  readonly fds: readonly PollFd[];
+  readonly fds: readonly [PollFd];
+  readonly bytes = COUNT_BYTES;
   readonly #memory: AnonymousMemory;
   readonly #view: DataView;
+  readonly #sync: SyncReads;
   /** Once it has been armed. */
   #wiring: IrqWiring | undefined;
   /** Fired, taken, and not let through again: the eventfd is empty and stays so. */
@@ -53,6 +56,7 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
     this.path = path;
     this.thread = process.thread;
     this.fd = checkResult(addon().eventfd(0, O_NONBLOCK), 'eventfd', path);
+    this.#sync = new SyncReads(this.thread, this.fd, COUNT_BYTES);
     this.fds = [{ fd: this.fd, events: POLLIN, revents: 0 }];
     try {
       this.#memory = new AnonymousMemory(process, COUNT_BYTES);
@@ -70,19 +74,41 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
   }
 
   read(o: Interruptible): MaySleep {
-    return readWhenReady(this, o);
+    if (this.#removed) return -ENODEV;
+    this.#sync.end();
+    this.#letThrough();
+    return takeWhenReady(this, o);
   }
 
   tryRead(): number {
+    if (this.#removed) return -ENODEV;
+    this.#sync.end();
     this.#letThrough();
-    return this.#take();
+    return this.take();
   }
 
-  /** Reads have made a count of it already. */
+  readSync(): number {
+    if (this.#removed) return -ENODEV;
+    this.#letThrough();
+    const count = this.#sync.read();
+    if (count > 0) this.#masked = true;
+    return count;
+  }
+
   taken(result: number): number {
-    if (result === -ENODEV)
+    if (this.#removed) {
+      // Whoever polls is to hear of it as well.
+      this.#signal();
       throw new SystemError('ENODEV', 'read', { path: this.path, detail: 'the device was removed' });
-    return checkResult(result, 'read', this.path);
+    }
+    const count = checkResult(result, 'read', this.path);
+    this.#masked = true;
+    return count;
+  }
+
+  take(): number {
+    const result = immediate(this.thread.read(this.fd, this.#memory.address, COUNT_BYTES), 'read');
+    return result < 0 ? result : Number(this.#view.getBigUint64(0, true));
   }
 
   poll(timeoutMs: number, o: Interruptible): MaySleep {
@@ -95,8 +121,7 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
     if (this.#removed) return;
     this.#removed = true;
     this.#wiring = undefined;
-    this.#view.setBigUint64(0, 1n, true);
-    immediate(this.thread.write(this.fd, this.#memory.address, COUNT_BYTES), 'write');
+    this.#signal();
   }
 
   close(): void {
@@ -115,12 +140,8 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
     this.#masked = false;
     this.#wiring?.unmask?.();
   }
-
-  #take(): number {
-    if (this.#removed) return -ENODEV;
-    const result = immediate(this.thread.read(this.fd, this.#memory.address, COUNT_BYTES), 'read');
-    if (result !== COUNT_BYTES) return result;
-    this.#masked = true;
-    return Number(this.#view.getBigUint64(0, true));
+  #signal(): void {
+    this.#view.setBigUint64(0, 1n, true);
+    immediate(this.thread.write(this.fd, this.#memory.address, COUNT_BYTES), 'write');
   }
 }

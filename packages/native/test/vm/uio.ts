@@ -26,6 +26,7 @@ import {
 } from '@usrdrv/core';
 import { DMA_MASK, eduDriver } from '@usrdrv/drivers/edu';
 import { openBackend, uioBackend } from '@usrdrv/native';
+import { RealtimeIrq } from '@usrdrv/native/realtime';
 import { type Checks, runChecks, succeeds } from './checks.ts';
 import { ACKNOWLEDGE, address, buf, count, kernel, masked, node, open, RAISE, total } from './uio-guest.ts';
 
@@ -45,6 +46,28 @@ const checks: Checks = {
     const [usrdrv] = backend.passedOver;
     assert.equal(usrdrv?.reason, `${address} is bound to uio_pci_generic`);
     assert.equal(usrdrv?.remedy, `usrdrv bind ${address} --to none`);
+  },
+
+  'readSync takes an interrupt, and read goes on after it': async () => {
+    using device = open();
+    const source = device.irq();
+    using irq = new RealtimeIrq(source);
+    const bar = device.bar(0);
+    const waits = source.read();
+    assert.throws(() => irq.readSync(), /EBUSY/);
+    bar.write32(RAISE, 1);
+    assert.equal(await waits, 1);
+    for (let round = 0; round < 3; round++) {
+      bar.write32(ACKNOWLEDGE, 0xffff_ffff);
+      bar.write32(RAISE, 1);
+      assert.equal(irq.readSync(), 1);
+    }
+    bar.write32(ACKNOWLEDGE, 0xffff_ffff);
+    assert.equal(source.tryRead(), undefined);
+    const again = source.read();
+    bar.write32(RAISE, 1);
+    assert.equal(await again, 1);
+    bar.write32(ACKNOWLEDGE, 0xffff_ffff);
   },
 
   'N1 a read takes 4 bytes and no other length; nothing new is EAGAIN; EFAULT leaves the snapshot': async () => {

@@ -12,6 +12,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { bindDriver, type IrqSource, type MmioRegion, PAGE_SIZE, type SystemError } from '@usrdrv/core';
 import { Edu, eduDriver } from '@usrdrv/drivers/edu';
 import { openBackend, surveyBackends, type VfioDevice, vfioBackend } from '@usrdrv/native';
+import { RealtimeIrq } from '@usrdrv/native/realtime';
 import { type Checks, runChecks } from './checks.ts';
 import { ACKNOWLEDGE, BLOCK, bind, functions, MASK_28, RAISE, STATUS } from './vfio-guest.ts';
 import { requestChecks } from './vfio-requests.ts';
@@ -34,6 +35,30 @@ const checks: Checks = {
     for (const vector of [undefined, 0]) {
       using irq = device.irq(vector);
       await interrupts(device, irq);
+    }
+  },
+
+  'readSync takes an interrupt by INTx, and by MSI, and read goes on after it': async () => {
+    using backend = vfioBackend();
+    using device = backend.pci.open(FIRST, { dmaMask: MASK_28 });
+    const bar = device.bar(0);
+    for (const vector of [undefined, 0]) {
+      const source = device.irq(vector);
+      using irq = new RealtimeIrq(source);
+      const waits = source.read();
+      assert.throws(() => irq.readSync(), /EBUSY/);
+      bar.write32(RAISE, 1);
+      assert.equal(await waits, 1);
+      for (let round = 0; round < 3; round++) {
+        bar.write32(ACKNOWLEDGE, 0xffff_ffff);
+        bar.write32(RAISE, 1);
+        assert.equal(irq.readSync(), 1);
+      }
+      bar.write32(ACKNOWLEDGE, 0xffff_ffff);
+      assert.equal(source.tryRead(), undefined);
+      await interrupts(device, source);
+      irq.close();
+      assert.throws(() => irq.readSync(), /EBADF/);
     }
   },
 

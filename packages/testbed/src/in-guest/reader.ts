@@ -1,6 +1,7 @@
 /**
  * In the guest: a reader of interrupts that guest/latency.c measures, `reader.mjs WAY DEVICE SEEN OFFSET`. It says in shared
- * memory when it had each interrupt, and how many it had. The ways: `sync`, `await`, `uio`, `vfio` (by MSI).
+ * memory when it had each interrupt, and how many it had. The ways: `sync`, `await`, `uio`, `uio-sync`, `vfio`,
+ * `vfio-sync` (both by MSI).
  */
 import { execFileSync } from 'node:child_process';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
@@ -8,6 +9,7 @@ import {
   type Backend,
   checkResult,
   type DmaMapper,
+  type IrqSource,
   MAP_SHARED,
   type MmioRegion,
   O_RDWR,
@@ -31,7 +33,9 @@ const BATCHES = 30;
 const ACKNOWLEDGE = 0x64;
 
 const [way, device = '', file = '', offset = '']: readonly string[] = isMainThread ? process.argv.slice(2) : workerData;
-if (isMainThread && way === 'sync') {
+/** Which backend, and whether a worker sleeps in it. */
+const [over, sync] = [way?.replace(/-?sync$/, ''), way?.endsWith('sync')];
+if (isMainThread && sync) {
   new Worker(new URL(import.meta.url), { workerData: process.argv.slice(2) });
 } else {
   await readForEver();
@@ -57,11 +61,9 @@ async function readForEver(): Promise<never> {
     stdio: 'ignore',
   });
   setScheduler(SCHED_FIFO, PRIORITY);
-  const irq = way === 'vfio' ? function_.irq(0) : function_.irq();
-  if (way === 'sync') {
-    const { line } = irq;
-    irq.close();
-    using realtime = new RealtimeIrq(line);
+  const irq = over === 'vfio' ? function_.irq(0) : function_.irq();
+  if (sync) {
+    using realtime = new RealtimeIrq(over === '' ? freed(irq) : irq);
     for (had(0n); ; had(now())) realtime.readSync();
   }
   for (had(mappings); ; had(now())) await irq.read();
@@ -82,9 +84,15 @@ function timeMappings(dma: DmaMapper): bigint {
   return times[BATCHES / 2] ?? 0n;
 }
 
+/** The line of a source that is closed for it. */
+function freed(irq: IrqSource): number {
+  irq.close();
+  return irq.line;
+}
+
 function backend(): Backend {
-  if (way === 'uio') return uioBackend();
-  return way === 'vfio' ? vfioBackend() : usrdrvBackend();
+  if (over === 'uio') return uioBackend();
+  return over === 'vfio' ? vfioBackend() : usrdrvBackend();
 }
 
 /** A page of a file that another process has mapped too. */
