@@ -139,6 +139,10 @@ export class UioIrqFile implements InterruptFile, PolledFile {
     return this.thread.poll(this.fds, timeoutMs, o);
   }
 
+  letThrough(): void {
+    this.#unmask();
+  }
+
   close(): void {
     closeEach([{ close: () => this.#closeFd() }, this.#memory, ...this.#own]);
   }

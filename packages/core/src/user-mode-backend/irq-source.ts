@@ -31,6 +31,11 @@ export interface InterruptFile extends Closeable {
   taken(result: SyscallResult): number | undefined;
   /** poll(2) for reading: 1, or 0 when the time is up, or -errno. */
   poll(timeoutMs: number, o: Interruptible): MaySleep;
+  /**
+   * A read has taken what another call waits for, which finds nothing, and sleeps on: the line is made deliverable for it.
+   * Left out where the kernel does that (P5, P9).
+   */
+  letThrough?(): void;
 }
 
 /** A read that waits. */
@@ -53,6 +58,8 @@ export class FileIrqSource implements IrqSource {
   #unread = 0;
   /** A read(2) sleeps for the readers. */
   #asleep = false;
+  /** Calls of `poll()` that wait. */
+  #polls = 0;
   /** Interrupts the read(2) of the readers; a new one takes its place after each use. */
   #interrupt = new AbortController();
   #alone: Interruptible = this.#interruptibleAlone();
@@ -96,7 +103,9 @@ export class FileIrqSource implements IrqSource {
       const result = this.#file.tryRead();
       if (result === -EAGAIN) return undefined;
       if (result === -EINTR) continue;
-      return this.#file.taken(result);
+      const count = this.#file.taken(result);
+      if (this.#asleep || this.#polls > 0) this.#file.letThrough?.();
+      return count;
     }
   }
 
@@ -286,12 +295,21 @@ export class FileIrqSource implements IrqSource {
     return reader;
   }
 
+  async #poll(timeoutMs: number, signal: AbortSignal): Promise<SyscallResult> {
+    this.#polls++;
+    try {
+      return await this.#file.poll(timeoutMs, { signal });
+    } finally {
+      this.#polls--;
+    }
+  }
+
   /** One call of `poll()`: polls again after a signal of somebody else's, for the time that is left. */
   async #pollUntil(timeoutMs: number, interrupt: AbortSignal, signal: AbortSignal | undefined): Promise<boolean> {
     const clock = this.#clock;
     const start = clock.now();
     for (let left = timeoutMs; ; left = Math.max(0, timeoutMs - Number(clock.now() - start) / 1e6)) {
-      const result = await this.#file.poll(pollTimeout(left), { signal: interrupt });
+      const result = await this.#poll(pollTimeout(left), interrupt);
       if (this.#closed) throw closed('poll', this.#file.path);
       if (result === 0 && left > MOST_MS && left < Number.POSITIVE_INFINITY) continue;
       if (result !== -EINTR) return checkResult(result, 'poll', this.#file.path) > 0;

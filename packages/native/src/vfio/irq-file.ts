@@ -76,20 +76,20 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
   read(o: Interruptible): MaySleep {
     if (this.#removed) return -ENODEV;
     this.#sync.end();
-    this.#letThrough();
+    this.letThrough();
     return takeWhenReady(this, o);
   }
 
   tryRead(): number {
     if (this.#removed) return -ENODEV;
     this.#sync.end();
-    this.#letThrough();
+    this.letThrough();
     return this.take();
   }
 
   readSync(): number {
     if (this.#removed) return -ENODEV;
-    this.#letThrough();
+    this.letThrough();
     const count = this.#sync.read();
     if (count > 0) this.#masked = true;
     return count;
@@ -112,7 +112,7 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
   }
 
   poll(timeoutMs: number, o: Interruptible): MaySleep {
-    this.#letThrough();
+    this.letThrough();
     return this.thread.poll(this.fds, timeoutMs, o);
   }
 
@@ -135,7 +135,7 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
   }
 
   /** Before a wait, or where somebody asks and there is nothing: not before the last count has been taken. */
-  #letThrough(): void {
+  letThrough(): void {
     if (!this.#masked) return;
     this.#masked = false;
     this.#wiring?.unmask?.();
