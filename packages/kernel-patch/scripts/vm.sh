@@ -47,18 +47,29 @@ vm_patched_kernel() {
 		cat "$vm_package"/patches/linux-6.1/*.patch
 	} | vm_key)
 	image=$vm_cache/linux-6.1-$key
-	if [ ! -e "$image" ]; then
-		vm_alone vm_build_kernel "$image" "$@"
-	fi
+	vm_cached "$image" vm_build_kernel "$@"
 	echo "$image"
 }
 
-# vm_alone COMMAND...: what puts something into the cache runs one at a time;
-# shows the end of what it prints if it fails.
-vm_alone() {
+# vm_cached TARGET COMMAND ARGUMENT...: puts TARGET into the cache, if it is not
+# there, with COMMAND TARGET ARGUMENT..., which may leave things in $build; one
+# at a time. Shows the end of what the command prints if it fails.
+vm_cached() {
+	if [ -e "$1" ]; then
+		return
+	fi
 	(
 		flock 9
-		"$@" >"$vm_cache/build.log" 2>&1 9>&- || {
+		# Somebody else has made it meanwhile.
+		if [ -e "$1" ]; then
+			exit
+		fi
+		build=$(mktemp -d "$vm_cache/build-XXXXXX")
+		trap 'rm -rf "$build"' EXIT
+		trap 'exit 1' INT TERM
+		target=$1 command=$2
+		shift 2
+		"$command" "$target" "$@" >"$vm_cache/build.log" 2>&1 9>&- || {
 			tail -n 40 "$vm_cache/build.log" >&2
 			exit 1
 		}
@@ -69,11 +80,7 @@ vm_alone() {
 vm_build_kernel() {
 	image=$1
 	shift
-	if [ -e "$image" ]; then
-		return
-	fi
 	echo "# building $image, which takes 5 minutes on two processors, 15 with debug.config" >&3
-	build=$(mktemp -d "$vm_cache/build-XXXXXX")
 	tar -C "$build" -xf "$vm_source" --strip-components 1
 	for file in "$vm_package"/patches/linux-6.1/*.patch; do
 		patch -d "$build" -p1 --fuzz 0 <"$file" || return
@@ -94,7 +101,6 @@ vm_build_kernel() {
 	make -C "$build" -s -j"$(nproc)" bzImage || return
 	cp "$build/arch/x86/boot/bzImage" "$image.new"
 	mv "$image.new" "$image"
-	rm -rf "$build"
 }
 
 vm_stock_release() {
@@ -106,24 +112,21 @@ vm_stock_release() {
 vm_stock_kernel() {
 	release=$(vm_stock_release)
 	image=$vm_cache/vmlinuz-$release
-	if [ ! -e "$image" ] || [ ! -e "$image.modules.tar.gz" ]; then
-		vm_alone vm_unpack_stock "$image" "$release"
-	fi
+	vm_cached "$image.modules.tar.gz" vm_unpack_stock "$image" "$release"
 	echo "$image"
 }
 
-# vm_unpack_stock IMAGE RELEASE
+# vm_unpack_stock MODULES IMAGE RELEASE: the image first, so that it is there
+# where the archive of modules is.
 vm_unpack_stock() {
-	stock=$(mktemp -d "$vm_cache/stock-XXXXXX")
 	(
-		cd "$stock" &&
-		apt-get download "linux-image-$2" &&
+		cd "$build" &&
+		apt-get download "linux-image-$3" &&
 		dpkg-deb -x ./*.deb . &&
-		tar -C "lib/modules/$2/kernel/drivers" \
-			-czf "$1.modules.tar.gz" virtio char/virtio_console.ko uio
+		tar -C "lib/modules/$3/kernel/drivers" \
+			-czf modules.tar.gz virtio char/virtio_console.ko uio
 	) || return
-	mv "$stock/boot/vmlinuz-$2" "$1"
-	rm -rf "$stock"
+	mv "$build/boot/vmlinuz-$3" "$2" && mv "$build/modules.tar.gz" "$1"
 }
 
 # vm_stock_modules DIRECTORY: the drivers of Debian's image that a guest needs,
@@ -149,15 +152,12 @@ vm_module() {
 		cat "$@" </dev/null
 	} | vm_key)
 	module=$vm_cache/module-$key/usrdrv.ko
-	if [ ! -e "$module" ]; then
-		vm_alone vm_build_module "$module" "$@"
-	fi
+	vm_cached "$module" vm_build_module "$@"
 	echo "$module"
 }
 
 # vm_build_module MODULE [FILE]
 vm_build_module() {
-	build=$(mktemp -d "$vm_cache/build-XXXXXX")
 	cp -R "$vm_package/module" "$build/sources" || return
 	if [ $# -gt 1 ]; then
 		cp "$2" "$build/sources" || return
@@ -165,8 +165,7 @@ vm_build_module() {
 	make -s -C "$build/sources" O="$build/module" \
 		KDIR="/usr/src/linux-headers-$release" || return
 	mkdir -p "${1%/*}" || return
-	mv "$build/module/usrdrv.ko" "$1" || return
-	rm -rf "$build"
+	mv "$build/module/usrdrv.ko" "$1"
 }
 
 # vm_samples DIRECTORY: puts the modules of samples/ there, built against Debian's
@@ -175,15 +174,12 @@ vm_samples() {
 	release=$(vm_stock_release)
 	key=$({ echo "$release"; cat "$vm_package"/samples/*; } | vm_key)
 	samples=$vm_cache/samples-$key
-	if [ ! -e "$samples" ]; then
-		vm_alone vm_build_samples "$samples"
-	fi
+	vm_cached "$samples" vm_build_samples
 	cp "$samples"/*.ko "$1/"
 }
 
 # vm_build_samples DIRECTORY
 vm_build_samples() {
-	build=$(mktemp -d "$vm_cache/build-XXXXXX")
 	cp "$vm_package"/samples/* "$build/" || return
 	make -s -C "/usr/src/linux-headers-$release" M="$build" modules || return
 	mv -T "$build" "$1"
