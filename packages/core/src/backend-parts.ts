@@ -3,6 +3,7 @@
  */
 export { type Closeable, closed, closeEach, OpenResources } from './open-resources.ts';
 export { BarRegions, type MapBar } from './user-mode-backend/bar-regions.ts';
+export { OF_PINNING } from './user-mode-backend/dma-mapper.ts';
 export {
   checkMappable,
   checkSize,
@@ -15,6 +16,6 @@ export { checkLine } from './user-mode-backend/irq-file.ts';
 export { FileIrqSource, type InterruptFile } from './user-mode-backend/irq-source.ts';
 export { MappedRegion } from './user-mode-backend/mmio-region.ts';
 export { type PolledFile, SyncReads, takeWhenReady } from './user-mode-backend/polled-file.ts';
-export { readNumber, readText, scanSysfs, sysfsPath } from './user-mode-backend/sysfs.ts';
+export { readNumber, readText, scanSysfs, sysfsPath, thrownAsSystemError } from './user-mode-backend/sysfs.ts';
 export { AnonymousMemory, immediate, mapped } from './user-mode-backend/user-memory.ts';
 export { type BackendResources, KernelBackend, type KernelInterfaceOf } from './user-mode-backend/user-mode-backend.ts';

@@ -18,11 +18,10 @@ import {
 import fc from 'fast-check';
 import { type Contestant, compare, eachAlone, only } from './compare.ts';
 
-/**
- * Each in a process of its own: a campaign has one kernel and one strategy, and V8 compiles for what it has seen. What a
- * schedule allocates dies with it, so a larger young generation is collected less often, at the same price each time.
- */
+/** What a schedule allocates dies with it: a larger young generation is collected less often, at the same price each time. */
 const YOUNG_GENERATION = ['--min-semi-space-size=32', '--max-semi-space-size=32'];
+
+/** Each in a process of its own: a campaign has one kernel and one strategy, and V8 compiles for what it has seen. */
 const CAMPAIGNS = [
   explorer('exhaustive, chubb-2.6.11', 'chubb-2.6.11', () => new Exhaustive(3)),
   explorer('exhaustive, usrdrv-6.1', 'usrdrv-6.1', () => new Exhaustive(3)),

@@ -41,3 +41,9 @@ export function mapPages(kernel: LinuxKernel, pages = 1, prot: number = RW): Vir
 export function at(address: VirtualAddress, offset: number): VirtualAddress {
   return virtualAddress(address + BigInt(offset));
 }
+
+/** Whether a promise is still pending after some time. */
+export async function sleepsOn(call: unknown): Promise<boolean> {
+  const pending = Symbol('pending');
+  return (await Promise.race([call, new Promise((resolve) => setTimeout(resolve, 30, pending))])) === pending;
+}

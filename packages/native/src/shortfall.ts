@@ -1,6 +1,7 @@
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrnoCode, PciAddress, SystemError } from '@usrdrv/core';
+import { PciAddress, SystemError } from '@usrdrv/core';
+import { thrownAsSystemError } from '@usrdrv/core/backend-parts';
 
 /** Why a backend cannot be used, and what would change that. */
 export interface Shortfall {
@@ -58,12 +59,10 @@ export function linkName(root: string, path: string): string | undefined {
 
 function ifThere<T>(path: string, syscall: string, read: () => T): T | undefined {
   try {
-    return read();
+    return thrownAsSystemError(syscall, path, read);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ENOENT') return undefined;
-    if (!isErrnoCode(code)) throw error;
-    throw new SystemError(code, syscall, { path });
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

@@ -73,7 +73,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
       const drained = this.take();
       if (drained !== -EAGAIN) this.taken(drained);
       this.#irqcontrol = this.#control();
-      if (!this.#irqcontrol) this.#unmask();
+      if (!this.#irqcontrol) this.letThrough();
     } catch (error) {
       closeEach(opened);
       throw error;
@@ -116,7 +116,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   readSync(): number {
     if (this.bytes === undefined) return -ENOSYS;
     // Whatever there is has to be taken before the line is let through.
-    if (immediate(this.thread.poll(this.fds, 0), 'poll') === 0) this.#unmask();
+    if (immediate(this.thread.poll(this.fds, 0), 'poll') === 0) this.letThrough();
     const total = this.#sync.read();
     return total < 0 ? failure(total) : this.#since(total);
   }
@@ -135,12 +135,8 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   async poll(timeoutMs: number, o: Interruptible): Promise<number> {
     const now = await this.thread.poll(this.fds, 0);
     if (now !== 0) return now;
-    this.#unmask();
+    this.letThrough();
     return this.thread.poll(this.fds, timeoutMs, o);
-  }
-
-  letThrough(): void {
-    this.#unmask();
   }
 
   close(): void {
@@ -150,7 +146,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   #takeOrUnmask(): number {
     this.#sync.end();
     const result = this.take();
-    if (result === -EAGAIN) this.#unmask();
+    if (result === -EAGAIN) this.letThrough();
     return result;
   }
 
@@ -181,7 +177,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
     throw new SystemError('EIO', 'read', { path: this.path, detail: `${result} of ${bytes} bytes` });
   }
 
-  #unmask(): void {
+  letThrough(): void {
     if (this.#irqcontrol) {
       this.#control();
       return;

@@ -14,7 +14,8 @@ import {
 import { checkMappable, checkSize, MemoryMapping, UserModeConsistentMemory, UserModeMemory } from './dma-memory.ts';
 import { AnonymousMemory } from './user-memory.ts';
 
-const OF_MEMORY: ErrnoMeanings = {
+/** Of a call that pins memory of the process. */
+export const OF_PINNING: ErrnoMeanings = {
   ENOMEM: 'no memory, or more than RLIMIT_MEMLOCK lets this user pin: ulimit -l, or memlock in limits.conf',
 };
 const DIRECTIONS: Readonly<Record<DmaDirection, number>> = {
@@ -66,7 +67,7 @@ export class UserModeDmaMapper implements DmaMapper {
     const scratch = this.#scratch.address;
     const dmaaddrp = virtualAddress(scratch + BigInt(DMAADDR));
     const result = thread.usrPciGetConsistent(this.#fd, PAGE_SIZE, scratch, dmaaddrp);
-    checkResult(result, 'usr_pci_get_consistent', this.#path, OF_MEMORY);
+    checkResult(result, 'usr_pci_get_consistent', this.#path, OF_PINNING);
     const address = virtualAddress(this.#view.getBigUint64(VADDR, true));
     const bus = busAddress(this.#view.getBigUint64(DMAADDR, true));
     try {
@@ -95,7 +96,7 @@ export class UserModeDmaMapper implements DmaMapper {
     const nents = Math.floor(size / PAGE_SIZE) + 2;
     this.#fillMappingInfo(memory.address, size, nents, direction);
     const result = this.#process.thread.usrPciMmap(this.#fd, this.#scratch.address);
-    checkResult(result, 'usr_pci_mmap', this.#path, OF_MEMORY);
+    checkResult(result, 'usr_pci_mmap', this.#path, OF_PINNING);
     // What the kernel knows the mapping by (U5).
     const name = busAddress(this.#view.getBigUint64(MAPPING_INFO.dmaaddr, true));
     const release = () => this.#unmap(name);

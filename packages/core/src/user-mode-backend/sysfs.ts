@@ -58,7 +58,8 @@ export function readNumber(files: FileView, path: string): number {
   return value;
 }
 
-function thrownAsSystemError<T>(syscall: string, path: string, read: () => T): T {
+/** What is read; an error of Node's as the SystemError of a call of that name. */
+export function thrownAsSystemError<T>(syscall: string, path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

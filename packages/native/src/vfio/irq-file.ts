@@ -140,6 +140,7 @@ export class VfioIrqFile implements InterruptFile, PolledFile {
     this.#masked = false;
     this.#wiring?.unmask?.();
   }
+
   #signal(): void {
     this.#view.setBigUint64(0, 1n, true);
     immediate(this.thread.write(this.fd, this.#memory.address, COUNT_BYTES), 'write');

@@ -1,5 +1,5 @@
 import { checkResult, type ErrnoMeanings, O_RDWR, SystemError } from '@usrdrv/core';
-import { type Closeable, closeEach } from '@usrdrv/core/backend-parts';
+import { type Closeable, closeEach, OF_PINNING } from '@usrdrv/core/backend-parts';
 import { type Addon, addon } from '../addon.ts';
 import { DeviceFile } from './device-file.ts';
 import { filledIn } from './filled-in.ts';
@@ -29,7 +29,7 @@ const OF_CONTAINER: ErrnoMeanings = {
 };
 
 const OF_MAPPING: ErrnoMeanings = {
-  ENOMEM: 'no memory, or more than RLIMIT_MEMLOCK lets this user pin: ulimit -l, or memlock in limits.conf',
+  ...OF_PINNING,
   ENOSPC: 'as many mappings as the kernel allows: the parameter dma_entry_limit of vfio_iommu_type1',
   EFAULT: 'a part of it is no memory of this process',
 };

@@ -14,11 +14,7 @@ import {
 } from '@usrdrv/core';
 import { DMA_MASK } from '@usrdrv/drivers/edu';
 import { LinuxKernel, uioBackend } from '@usrdrv/native';
-
-/** QEMU, docs/specs/edu.rst */
-export const INTERRUPT_STATUS = 0x24;
-export const RAISE = 0x60;
-export const ACKNOWLEDGE = 0x64;
+import { ACKNOWLEDGE } from './edu-registers.ts';
 
 export const kernel = new LinuxKernel();
 /** The edu device that has a UIO node. */

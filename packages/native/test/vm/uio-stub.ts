@@ -8,7 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { EINVAL, O_NONBLOCK, O_RDWR } from '@usrdrv/core';
 import { uioBackend } from '@usrdrv/native';
 import { type Checks, runChecks, succeeds } from './checks.ts';
-import { address, buf, count, INTERRUPT_STATUS, kernel, masked, node, open, RAISE, total } from './uio-guest.ts';
+import { INTERRUPT_STATUS, RAISE } from './edu-registers.ts';
+import { address, buf, count, kernel, masked, node, open, total } from './uio-guest.ts';
 
 /** QEMU, docs/specs/edu.rst */
 const FACTORIAL = 0x08;

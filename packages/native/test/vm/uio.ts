@@ -28,11 +28,11 @@ import { DMA_MASK, eduDriver } from '@usrdrv/drivers/edu';
 import { openBackend, uioBackend } from '@usrdrv/native';
 import { RealtimeIrq } from '@usrdrv/native/realtime';
 import { type Checks, runChecks, succeeds } from './checks.ts';
-import { ACKNOWLEDGE, address, buf, count, kernel, masked, node, open, RAISE, total } from './uio-guest.ts';
+import { ACKNOWLEDGE, RAISE } from './edu-registers.ts';
+import { ARRIVAL_MS, readSyncTakesInterrupts, tryReadLeavesNobodyBehind } from './irq-checks.ts';
+import { address, buf, count, kernel, masked, node, open, total } from './uio-guest.ts';
 
 const ROUNDS = 200;
-/** More than an interrupt takes from the device to the kernel, also on a host that has other things to do. */
-const ARRIVAL_MS = 2000;
 const NULL = virtualAddress(0n);
 /** Nothing is there. */
 const HOLE = virtualAddress(0x1000n);
@@ -53,17 +53,7 @@ const checks: Checks = {
     const source = device.irq();
     using irq = new RealtimeIrq(source);
     const bar = device.bar(0);
-    const waits = source.read();
-    assert.throws(() => irq.readSync(), /EBUSY/);
-    bar.write32(RAISE, 1);
-    assert.equal(await waits, 1);
-    for (let round = 0; round < 3; round++) {
-      bar.write32(ACKNOWLEDGE, 0xffff_ffff);
-      bar.write32(RAISE, 1);
-      assert.equal(irq.readSync(), 1);
-    }
-    bar.write32(ACKNOWLEDGE, 0xffff_ffff);
-    assert.equal(source.tryRead(), undefined);
+    await readSyncTakesInterrupts(source, irq, bar);
     const again = source.read();
     bar.write32(RAISE, 1);
     assert.equal(await again, 1);
@@ -73,22 +63,7 @@ const checks: Checks = {
   'a read that waits hears of the next interrupt where tryRead has taken the one before': async () => {
     using device = open();
     using irq = device.irq();
-    const bar = device.bar(0);
-    const waits = irq.read();
-    bar.write32(RAISE, 1);
-    // All at once: the event loop does not get to the read meanwhile.
-    const end = performance.now() + ARRIVAL_MS;
-    let taken: number | undefined;
-    while (taken === undefined && performance.now() < end) taken = irq.tryRead();
-    assert.equal(taken, 1);
-    bar.write32(ACKNOWLEDGE, 0xffff_ffff);
-    let woken = await Promise.race([waits, delay(50)]);
-    // Let through before it was acknowledged, the level was told once more.
-    if (woken !== undefined) return;
-    bar.write32(RAISE, 1);
-    woken = await Promise.race([waits, delay(ARRIVAL_MS)]);
-    assert.equal(woken, 1);
-    bar.write32(ACKNOWLEDGE, 0xffff_ffff);
+    await tryReadLeavesNobodyBehind(irq, device.bar(0));
   },
 
   'N1 a read takes 4 bytes and no other length; nothing new is EAGAIN; EFAULT leaves the snapshot': async () => {

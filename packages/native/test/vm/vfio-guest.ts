@@ -1,10 +1,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 
-/** QEMU, docs/specs/edu.rst */
-export const RAISE = 0x60;
-export const ACKNOWLEDGE = 0x64;
-export const STATUS = 0x24;
 export const MASK_28 = 0xfff_ffffn;
 /** QEMU 7.2 dies of a transfer that touches the last byte of edu's buffer of 4096. */
 export const BLOCK = 4095;

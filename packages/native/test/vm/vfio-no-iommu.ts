@@ -10,7 +10,8 @@ import { ENOTTY, O_RDWR } from '@usrdrv/core';
 import { surveyBackends, vfioBackend } from '@usrdrv/native';
 import { addon } from '../../src/addon.ts';
 import { runChecks } from './checks.ts';
-import { ACKNOWLEDGE, bind, functions, MASK_28, RAISE } from './vfio-guest.ts';
+import { ACKNOWLEDGE, RAISE } from './edu-registers.ts';
+import { bind, functions, MASK_28 } from './vfio-guest.ts';
 
 const NOIOMMU = 8;
 const [EDU = ''] = functions('0x1234', '0x11e8');

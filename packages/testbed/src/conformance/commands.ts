@@ -3,6 +3,14 @@ import type { Check } from './suite.ts';
 
 type Command = ReturnType<NodeGuest['run']>;
 
+/** The first of a guest's edu devices. */
+export const EDU = '0000:01:00.0';
+
+/** Runs a script in which `usrdrv` is the command line of the guest, with what it says to standard error. */
+export function usrdrvShell(guest: NodeGuest): (script: string) => Command {
+  return (script) => guest.shell(`exec 2>&1; ${script.replaceAll('usrdrv ', '/bin/node /usrdrv/bin/usrdrv.mjs ')}`);
+}
+
 /** Commands that are run in a guest, and what they should have printed. */
 export class Commands {
   readonly checks: Check[] = [];

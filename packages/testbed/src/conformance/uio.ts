@@ -1,10 +1,8 @@
-import { Commands, printedChecks } from './commands.ts';
+import { Commands, EDU, printedChecks, usrdrvShell } from './commands.ts';
 import { checksumExample, ledExample } from './examples.ts';
 import type { NodeGuest } from './node-guest.ts';
 import type { Check } from './suite.ts';
 
-const USRDRV = '/bin/node /usrdrv/bin/usrdrv.mjs';
-const EDU = '0000:01:00.0';
 const RECORD = `/run/usrdrv/bind/${EDU}.json`;
 const WHY_NO_DMA = /UIO gives no bus addresses/;
 
@@ -14,7 +12,7 @@ const WHY_NO_DMA = /UIO gives no bus addresses/;
  */
 export async function uioChecks(guest: NodeGuest): Promise<Check[]> {
   const commands = new Commands();
-  const shell = (script: string) => guest.shell(`exec 2>&1; ${script.replaceAll('usrdrv ', `${USRDRV} `)}`);
+  const shell = usrdrvShell(guest);
 
   await commands.refuses(
     'uio has nothing yet, and says what to do',

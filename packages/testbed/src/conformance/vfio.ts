@@ -1,15 +1,12 @@
-import { Commands } from './commands.ts';
+import { Commands, EDU, usrdrvShell } from './commands.ts';
 import { checksumExample, ledExample } from './examples.ts';
 import type { NodeGuest } from './node-guest.ts';
 import type { Check } from './suite.ts';
 
-const USRDRV = '/bin/node /usrdrv/bin/usrdrv.mjs';
-const EDU = '0000:01:00.0';
-
 /** An edu device goes to vfio-pci and back, by `usrdrv bind`: what doctor makes of it, and what works meanwhile. */
 export async function vfioChecks(guest: NodeGuest): Promise<Check[]> {
   const commands = new Commands();
-  const shell = (script: string) => guest.shell(`exec 2>&1; ${script.replaceAll('usrdrv ', `${USRDRV} `)}`);
+  const shell = usrdrvShell(guest);
 
   await commands.expects(
     'usrdrv bind gives it to vfio-pci, and doctor knows the group',
