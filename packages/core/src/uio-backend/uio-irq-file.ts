@@ -46,6 +46,8 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   readonly #sync: SyncReads;
   /** The count of all events that was read last; in the node's 32 bits, which wrap. */
   #seen: number;
+  /** What there was has been taken, and the line was not let through since: where that is masked, nothing has come. */
+  #drained = false;
   /** What was opened for this file alone. */
   #own: readonly Closeable[] = [];
 
@@ -116,13 +118,16 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   readSync(): number {
     if (this.bytes === undefined) return -ENOSYS;
     // Whatever there is has to be taken before the line is let through.
-    if (immediate(this.thread.poll(this.fds, 0), 'poll') === 0) this.letThrough();
+    if (this.#drained || immediate(this.thread.poll(this.fds, 0), 'poll') === 0) this.letThrough();
     const total = this.#sync.read();
-    return total < 0 ? failure(total) : this.#since(total);
+    if (total < 0) return failure(total);
+    this.#drained = true;
+    return this.#since(total);
   }
 
   taken(result: number): number | undefined {
     const taken = checkResult(failure(result), 'read', this.path);
+    this.#drained = true;
     const count = this.bytes === undefined ? taken : this.#since(taken);
     return count === 0 ? undefined : count;
   }
@@ -145,7 +150,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
 
   #takeOrUnmask(): number {
     this.#sync.end();
-    const result = this.take();
+    const result = this.#drained ? -EAGAIN : this.take();
     if (result === -EAGAIN) this.letThrough();
     return result;
   }
@@ -178,6 +183,7 @@ export class UioIrqFile implements InterruptFile, PolledFile {
   }
 
   letThrough(): void {
+    this.#drained = false;
     if (this.#irqcontrol) {
       this.#control();
       return;
