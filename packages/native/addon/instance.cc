@@ -12,8 +12,8 @@ Instance::Instance(Napi::Env environment)
     : env(environment),
       loop(LoopOf(environment)),
       memory(std::make_shared<AddressSpace>(environment, &mmio)),
-      poller(this, true),
-      aside(this, false),
+      poller(this, true, SleepsForItself(environment)),
+      aside(this, false, false),
       calls(this) {
   napi_add_async_cleanup_hook(env, CleanUp, this, &cleanup_);
 }
@@ -24,6 +24,14 @@ uv_loop_t* Instance::LoopOf(napi_env env) {
   return loop;
 }
 
+/** Electron sleeps in a thread of its own, and runs the loop only when there is something. */
+bool Instance::SleepsForItself(Napi::Env env) {
+  Napi::Value process = env.Global().Get("process");
+  if (!process.IsObject()) return true;
+  Napi::Value versions = process.As<Napi::Object>().Get("versions");
+  return !versions.IsObject() || versions.As<Napi::Object>().Get("electron").IsUndefined();
+}
+
 int64_t Instance::AddFd(int64_t fd) {
   if (fd >= 0) files_.insert_or_assign(static_cast<int>(fd), OpenFile{});
   return fd;
@@ -31,8 +39,10 @@ int64_t Instance::AddFd(int64_t fd) {
 
 void Instance::Finish(Napi::FunctionReference done, int64_t result) {
   Napi::HandleScope scope(env);
-  napi_value argument = Result(env, result);
-  napi_value function = done.Value();
+  Call(done.Value(), Result(env, result));
+}
+
+void Instance::Call(Napi::Function function, napi_value argument) {
   // Opens a callback scope, so that who waits for the promise that this settles goes on at once. Where the thread is about
   // to end no JavaScript runs any more, and the result is nobody's.
   napi_status status = napi_make_callback(env, nullptr, function, function, 1, &argument, nullptr);
@@ -51,6 +61,7 @@ int OwnFd(const Napi::CallbackInfo& info, size_t argument) {
 void Instance::CleanUp(napi_async_cleanup_hook_handle, void* data) {
   auto* self = static_cast<Instance*>(data);
   self->watchdog.Stop();
+  self->turn.Reset();
   self->closing_ = 3;
   self->poller.Close([self] { self->OnClosed(); });
   self->aside.Close([self] { self->OnClosed(); });

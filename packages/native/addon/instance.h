@@ -47,6 +47,8 @@ class Instance {
   uint64_t NextCall() { return ++last_call_; }
   /** Hands the result of a call that slept to JavaScript. */
   void Finish(Napi::FunctionReference done, int64_t result);
+  /** Calls a function from the event loop. */
+  void Call(Napi::Function function, napi_value argument);
 
   const Napi::Env env;
   uv_loop_t* const loop;
@@ -58,10 +60,13 @@ class Instance {
   Poller aside;
   SleepingCalls calls;
   Watchdog watchdog;
+  /** Called where the thread is about to sleep for one wait alone, with its function: what sleeps, and passes on what comes. */
+  Napi::FunctionReference turn;
 
  private:
   static void CleanUp(napi_async_cleanup_hook_handle handle, void* data);
   static uv_loop_t* LoopOf(napi_env env);
+  static bool SleepsForItself(Napi::Env env);
   void OnClosed();
 
   /** By descriptor. */

@@ -32,13 +32,17 @@ int64_t Poller::Start() {
   }
   epfd_ = fd;
   uv_timer_init(instance_->loop, &timer_);
-  handles_ = 2;
+  uv_prepare_init(instance_->loop, &prepare_);
+  handles_ = 3;
   poll_.data = this;
   timer_.data = this;
+  prepare_.data = this;
   // Always on, because that costs no system calls; it keeps the thread alive only while somebody waits.
   uv_poll_start(&poll_, UV_READABLE, OnReady);
+  uv_prepare_start(&prepare_, OnPrepare);
   uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
   uv_unref(reinterpret_cast<uv_handle_t*>(&timer_));
+  uv_unref(reinterpret_cast<uv_handle_t*>(&prepare_));
   return 0;
 }
 
@@ -50,9 +54,12 @@ int64_t Poller::Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns,
   auto [at, inserted] =
       waiters_.emplace(call, Waiter{std::move(fds), {}, deadline, std::move(look), std::move(done)});
   if (keeps_alive_ && waiters_.size() == 1) uv_ref(reinterpret_cast<uv_handle_t*>(&poll_));
-  if (std::optional<int64_t> failed = WatchAgain(at->second)) {
+  for (const pollfd& entry : at->second.fds) {
+    // What the thread sleeps on itself is seen to before it sleeps again.
+    int64_t watched = entry.fd < 0 || entry.fd == slept_on_ ? 0 : Watch(entry.fd);
+    if (watched == 0) continue;
     Interrupt(call);
-    return *failed;
+    return watched;
   }
   if (deadline != kNever) SetTimer();
   return 0;
@@ -63,28 +70,26 @@ int64_t Poller::Wait(uint64_t call, std::vector<pollfd> fds, int64_t timeout_ns,
  * entered already is asked by the event loop, as soon as it has been ready again.
  */
 int64_t Poller::Watch(int fd) {
-  epoll_event event = {};
-  event.data.fd = fd;
+  uint32_t events = 0;
   for (const auto& [call, waiter] : waiters_) {
     for (const pollfd& entry : waiter.fds) {
-      if (entry.fd == fd) event.events |= static_cast<uint16_t>(entry.events);
+      if (entry.fd == fd) events |= static_cast<uint16_t>(entry.events);
     }
   }
-  auto watched = watched_.find(fd);
-  if (watched != watched_.end() && watched->second == event.events) return 0;
-  int op = watched == watched_.end() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (epoll_ctl(epfd_, op, fd, &event) < 0) return -errno;
-  watched_[fd] = event.events;
-  return 0;
+  if (fd == slept_on_) slept_on_ = -1;
+  return WatchFor(fd, events);
 }
 
-/** For another round of a wait: nothing, or what it ends with. */
-std::optional<int64_t> Poller::WatchAgain(const Waiter& waiter) {
-  for (const pollfd& entry : waiter.fds) {
-    int64_t watched = entry.fd < 0 ? 0 : Watch(entry.fd);
-    if (watched < 0) return watched;
-  }
-  return std::nullopt;
+int64_t Poller::WatchFor(int fd, uint32_t events) {
+  epoll_event event = {};
+  event.events = events;
+  event.data.fd = fd;
+  auto watched = watched_.find(fd);
+  if (watched != watched_.end() && watched->second == events) return 0;
+  int op = watched == watched_.end() ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (epoll_ctl(epfd_, op, fd, &event) < 0) return -errno;
+  watched_[fd] = events;
+  return 0;
 }
 
 bool Poller::Interrupt(uint64_t call) {
@@ -118,8 +123,12 @@ void Poller::Unwatch(int fd) {
   for (const auto& [call, waiter] : waiters_) {
     if (waiter.IsFor(fd)) return;
   }
-  watched_.erase(fd);
-  epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
+  Forget(fd);
+}
+
+void Poller::Forget(int fd) {
+  if (watched_.erase(fd) != 0) epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
+  if (fd == slept_on_) slept_on_ = -1;
 }
 
 bool Poller::Waiter::IsFor(int fd) const {
@@ -139,7 +148,7 @@ std::vector<uint64_t> Poller::WaitersOf(int fd) const {
 
 void Poller::OnClose(int fd) {
   std::vector<uint64_t> calls = WaitersOf(fd);
-  if (watched_.erase(fd) != 0) epoll_ctl(epfd_, EPOLL_CTL_DEL, fd, nullptr);
+  Forget(fd);
   for (uint64_t call : calls) {
     Waiter& waiter = waiters_.at(call);
     int held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -150,6 +159,55 @@ void Poller::OnClose(int fd) {
     }
     if (held >= 0) Watch(held);
   }
+}
+
+/** The event loop is about to sleep. */
+void Poller::OnPrepare(uv_prepare_t* handle) {
+  auto* self = static_cast<Poller*>(handle->data);
+  if (self->waiters_.empty()) return;
+  if (self->sleeps_) self->Sleep();
+  // Whoever waits for it now has the loop to wake it.
+  if (self->slept_on_ >= 0) self->Watch(self->slept_on_);
+}
+
+/** Sleeps for as long as the event loop would, and not at all where it has anything to do first. */
+void Poller::Sleep() {
+  if (instance_->turn.IsEmpty()) return;
+  do {
+    if (!Only() || uv_backend_timeout(instance_->loop) == 0) return;
+    may_sleep_ = true;
+    goes_on_ = false;
+    Napi::HandleScope scope(instance_->env);
+    instance_->Call(instance_->turn.Value(), waiters_.begin()->second.done.Value());
+    may_sleep_ = false;
+    // Not before: who waits again right away finds the descriptor watched, and the thread alive.
+    if (!gone_.empty()) LetGo(Waiters::node_type(std::move(gone_)).mapped());
+  } while (goes_on_);
+}
+
+std::optional<int64_t> Poller::SleepInTurn() {
+  std::optional<pollfd> only = may_sleep_ ? Only() : std::nullopt;
+  if (!only) return std::nullopt;
+  may_sleep_ = false;
+  // In the set it would wake the loop as well.
+  if (only->fd != slept_on_ && WatchFor(only->fd, 0) == 0) slept_on_ = only->fd;
+  pollfd fds[] = {*only, {uv_backend_fd(instance_->loop), POLLIN, 0}};
+  int ready = poll(fds, 2, uv_backend_timeout(instance_->loop));
+  uv_update_time(instance_->loop);
+  goes_on_ = ready > 0 && fds[1].revents == 0;
+  if (ready <= 0 || fds[0].revents == 0) return std::nullopt;
+  auto at = waiters_.begin();
+  std::optional<int64_t> result = at->second.look(&at->second.fds);
+  if (result) gone_ = Remove(at);
+  return result;
+}
+
+/** The one descriptor that anybody waits for. */
+std::optional<pollfd> Poller::Only() const {
+  if (waiters_.size() != 1) return std::nullopt;
+  const Waiter& waiter = waiters_.begin()->second;
+  if (waiter.fds.size() != 1 || waiter.fds.front().fd < 0) return std::nullopt;
+  return waiter.fds.front();
 }
 
 void Poller::OnReady(uv_poll_t* handle, int, int) {
@@ -187,10 +245,13 @@ void Poller::LookAgain(Waiters::iterator at) {
   Waiter& waiter = at->second;
   std::optional<int64_t> result = waiter.look(&waiter.fds);
   if (!result && waiter.deadline != kNever && waiter.deadline <= uv_hrtime()) result = 0;
-  if (!result) result = WatchAgain(waiter);
-  if (!result) return;
+  if (result) End(at, *result);
+}
+
+void Poller::End(Waiters::iterator at, int64_t result) {
   Waiters::node_type gone = Remove(at);
-  instance_->Finish(std::move(waiter.done), *result);
+  Waiter& waiter = gone.mapped();
+  instance_->Finish(std::move(waiter.done), result);
   // Not before: who waits again right away finds the descriptor watched, and the thread alive.
   LetGo(waiter);
 }
@@ -228,6 +289,7 @@ void Poller::Close(std::function<void()> closed) {
   }
   waiters_.clear();
   watched_.clear();
+  slept_on_ = -1;
   if (handles_ == 0) {
     closed_();
     return;
@@ -241,6 +303,7 @@ void Poller::Close(std::function<void()> closed) {
   };
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), on_closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), on_closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), on_closed);
 }
 
 }  // namespace usrdrv

@@ -156,12 +156,32 @@ Napi::Value Interrupt(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), ended);
 }
 
+/** sleepBy(turn): `turn(done)` is called where the thread is about to sleep for the wait of `done` alone. */
+Napi::Value SleepBy(const Napi::CallbackInfo& info) {
+  if (!info[0].IsFunction()) return Result(info.Env(), -EINVAL);
+  static_cast<Instance*>(info.Data())->turn = Napi::Persistent(info[0].As<Napi::Function>());
+  return Result(info.Env(), 0);
+}
+
+/** sleep(): for a turn. What the wait ended with, or undefined. */
+napi_value Sleep(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  void* data;
+  napi_get_cb_info(env, info, &count, nullptr, nullptr, &data);
+  std::optional<int64_t> result = static_cast<Instance*>(data)->poller.SleepInTurn();
+  napi_value value = nullptr;
+  if (result) napi_create_double(env, static_cast<double>(*result), &value);
+  return value;
+}
+
 }  // namespace
 
 void DefineWaitingCalls(Exports* exports) {
   exports->Add<Poll>("poll");
   exports->Add<EpollWait>("epollWait");
   exports->Add<Interrupt>("interrupt");
+  exports->Add<SleepBy>("sleepBy");
+  exports->AddBare("sleep", Sleep);
 }
 
 }  // namespace usrdrv

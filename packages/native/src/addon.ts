@@ -37,6 +37,10 @@ export interface Addon {
   epollWait(epfd: number, events: Float64Array, timeoutMs: number, done: Done): MaySleep;
   /** Whether the call has ended with EINTR by that; where not, its function has been called or will be. */
   interrupt(call: bigint): boolean;
+  /** `turn` is called where the thread is about to sleep for one call alone, with the `done` of that. */
+  sleepBy(turn: (done: (result: number) => void) => void): Result;
+  /** For a turn: sleeps in place of the event loop, until the call has its result, or the loop something to do: undefined. */
+  sleep(): number | undefined;
 
   mmap(address: bigint, length: number, prot: number, flags: number, fd: number, offset: bigint): bigint | Result;
   munmap(address: bigint, length: number): Result;
@@ -119,9 +123,18 @@ function load(): Addon {
   const root = fileURLToPath(new URL('..', import.meta.url));
   const nodeGypBuild: (root: string) => Addon = require('node-gyp-build');
   try {
-    return nodeGypBuild(root);
+    return sleeping(nodeGypBuild(root));
   } catch (cause) {
     const where = isMainThread ? 'here' : 'in this worker';
     throw new Error(`the addon of @usrdrv/native is neither prebuilt nor compiled ${where}`, { cause });
   }
+}
+
+/** Calls that wait alone are slept for here: from the addon back into JavaScript is a shorter way than from the event loop. */
+function sleeping(native: Addon): Addon {
+  native.sleepBy((done) => {
+    const result = native.sleep();
+    if (result !== undefined) done(result);
+  });
+  return native;
 }

@@ -16,6 +16,7 @@ const STAGES = [
   'mmio',
   'polled',
   'polling',
+  'asleep for one call alone',
   'epoll waiting',
   'reading',
   'interrupted reading',
@@ -28,6 +29,7 @@ const STAGES = [
 /** Those of them that keep a thread alive: somebody waits for the result. */
 const WAITS = new Set<string>([
   'polling',
+  'asleep for one call alone',
   'epoll waiting',
   'reading',
   'writing',

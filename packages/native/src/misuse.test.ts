@@ -7,7 +7,15 @@ import { type Addon, addon } from './addon.ts';
 type Call = (...values: unknown[]) => unknown;
 
 /** What would change the test's own process, done to order: it is called with arguments that cannot succeed. */
-const DANGEROUS = new Set(['lockMemory', 'unlockMemory', 'schedSetscheduler', 'watchdog', 'readCount']);
+const DANGEROUS = new Set([
+  'lockMemory',
+  'unlockMemory',
+  'schedSetscheduler',
+  'watchdog',
+  'readCount',
+  'sleepBy',
+  'sleep',
+]);
 
 /** Files that can be opened, read and written to without harm. */
 const PATHS = ['/dev/null', '/dev/zero', '/proc/self/stat', '/', '', '/nowhere/file', '/dev/null\0', 'x'.repeat(5000)];
@@ -121,9 +129,11 @@ describe('misuse', () => {
       expect(native.watchdog(wrong as never)).toBe(-22);
       expect(native.readCount(wrong, 4)).toBe(-9);
       expect(native.readCount(own, wrong as 4)).toBe(-22);
+      expect(native.sleepBy(wrong as never)).toBe(-22);
     }
     expect(native.schedGetPriorityMax(1)).toBe(99);
     expect(native.unlockMemory()).toBe(0);
+    expect(native.sleep()).toBe(undefined);
     expect(native.schedSetscheduler(77, 1)).toBe(-22);
     expect(native.close(own)).toBe(0);
   });

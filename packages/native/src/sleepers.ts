@@ -99,7 +99,11 @@ class Sleeper {
   }
 
   #returned(result: number): void {
-    const [onReturn, store, resolve, reject] = [this.#onReturn, this.#store, this.#resolve, this.#reject];
+    // The next call may begin in onReturn, and it is this object's.
+    const onReturn = this.#onReturn;
+    const store = this.#store;
+    const resolve = this.#resolve;
+    const reject = this.#reject;
     this.#call = undefined;
     this.#sleepers.gaveBack(this);
     try {

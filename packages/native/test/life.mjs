@@ -46,6 +46,10 @@ const stages = {
     native.poll(new Int32Array([fd, 1, 0]), 60_000, nobody);
     native.close(fd);
   },
+  'asleep for one call alone'() {
+    native.sleepBy((done) => done(native.sleep()));
+    native.waitForCount(native.eventfd(0, 0), 8, nobody);
+  },
   'epoll waiting'() {
     const [fd, set] = [native.eventfd(0, 0), native.epollCreate1(0)];
     native.epollCtl(set, 1, fd, 1, 0);
