@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     // A test that loops for ever dies with vitest in a thread; a forked process would outlive it.
     pool: 'threads',
+    // vitest leaves one processor to itself: of two, half.
+    maxWorkers: '100%',
     exclude: ['**/node_modules/**', '**/dist/**', 'examples/.snippets/**'],
     include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts', 'test/**/*.test.ts'],
     typecheck: {
