@@ -24,7 +24,8 @@ export interface BootOptions {
 
 /** A kernel with KASAN, on a machine that does other things too. */
 const BOOT_MS = 600_000;
-const END_MS = 60_000;
+/** kmemleak looks through all memory twice. */
+const END_MS = 300_000;
 const TAIL_LINES = 40;
 
 /** The guest died, hangs, or its kernel complained; the message ends with what its console said last. */

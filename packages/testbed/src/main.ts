@@ -2,7 +2,16 @@ import { parseArgs } from 'node:util';
 import { type KernelName, kernelImage, requirePackages } from './kernel.ts';
 import { Places } from './places.ts';
 import { Report } from './report.ts';
-import { type Counts, STOCK_SUITES, SUITES, type SuiteName, type SuiteOptions, seconds, suites } from './suites.ts';
+import {
+  type Counts,
+  HARD_USE_KERNEL,
+  STOCK_SUITES,
+  SUITES,
+  type SuiteName,
+  type SuiteOptions,
+  seconds,
+  suites,
+} from './suites.ts';
 
 const USAGE = `usage: main.ts [suite...] [options]
 suites: kernel (the C tests), conformance, programs, litmus, defects (of the 2005 code), samples, stress, latency;
@@ -15,7 +24,7 @@ left out: kernel, conformance, programs, litmus, defects
   --test <text>    only litmus tests whose name has it
   --seconds <n>    of stress (600)
   --rounds <n>     of latency (2000)
-  --kernel <name>  patched, or debug for the one with KASAN and lockdep`;
+  --kernel <name>  patched, or debug for the one with KASAN and lockdep, which stress always has`;
 
 const USUAL: readonly SuiteName[] = ['kernel', 'conformance', 'programs', 'litmus', 'defects'];
 
@@ -82,7 +91,9 @@ async function ended(suite: (report: Report) => Promise<Counts>, report: Report)
 
 function kernelsOf(names: readonly SuiteName[]): Set<KernelName> {
   const stock = names.some((name) => STOCK_SUITES.includes(name));
-  return new Set([kernelName(options.kernel), ...(stock ? (['patched', 'stock'] as const) : [])]);
+  const own = names.some((name) => name !== 'stress') ? [kernelName(options.kernel)] : [];
+  const hardUse = names.includes('stress') ? ([HARD_USE_KERNEL] as const) : [];
+  return new Set([...own, ...hardUse, ...(stock ? (['patched', 'stock'] as const) : [])]);
 }
 
 function suiteOptions(): SuiteOptions {
