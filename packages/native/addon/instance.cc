@@ -12,8 +12,8 @@ Instance::Instance(Napi::Env environment)
     : env(environment),
       loop(LoopOf(environment)),
       memory(std::make_shared<AddressSpace>(environment, &mmio)),
-      poller(this, true, SleepsForItself(environment)),
-      aside(this, false, false),
+      poller(this, true),
+      aside(this, false),
       calls(this) {
   napi_add_async_cleanup_hook(env, CleanUp, this, &cleanup_);
 }
@@ -22,14 +22,6 @@ uv_loop_t* Instance::LoopOf(napi_env env) {
   uv_loop_t* loop = nullptr;
   napi_get_uv_event_loop(env, &loop);
   return loop;
-}
-
-/** Electron sleeps in a thread of its own, and runs the loop only when there is something. */
-bool Instance::SleepsForItself(Napi::Env env) {
-  Napi::Value process = env.Global().Get("process");
-  if (!process.IsObject()) return true;
-  Napi::Value versions = process.As<Napi::Object>().Get("versions");
-  return !versions.IsObject() || versions.As<Napi::Object>().Get("electron").IsUndefined();
 }
 
 int64_t Instance::AddFd(int64_t fd) {

@@ -60,13 +60,15 @@ class Instance {
   Poller aside;
   SleepingCalls calls;
   Watchdog watchdog;
-  /** Called where the thread is about to sleep for one wait alone, with its function: what sleeps, and passes on what comes. */
+  /**
+   * Called where the thread is about to sleep for one wait alone, with its function: what sleeps, and passes on what comes.
+   * Empty where the event loop sleeps for all.
+   */
   Napi::FunctionReference turn;
 
  private:
   static void CleanUp(napi_async_cleanup_hook_handle handle, void* data);
   static uv_loop_t* LoopOf(napi_env env);
-  static bool SleepsForItself(Napi::Env env);
   void OnClosed();
 
   /** By descriptor. */

@@ -165,7 +165,7 @@ void Poller::OnClose(int fd) {
 void Poller::OnPrepare(uv_prepare_t* handle) {
   auto* self = static_cast<Poller*>(handle->data);
   if (self->waiters_.empty()) return;
-  if (self->sleeps_) self->Sleep();
+  if (self->keeps_alive_) self->Sleep();
   // Whoever waits for it now has the loop to wake it.
   if (self->slept_on_ >= 0) self->Watch(self->slept_on_);
 }
@@ -245,13 +245,9 @@ void Poller::LookAgain(Waiters::iterator at) {
   Waiter& waiter = at->second;
   std::optional<int64_t> result = waiter.look(&waiter.fds);
   if (!result && waiter.deadline != kNever && waiter.deadline <= uv_hrtime()) result = 0;
-  if (result) End(at, *result);
-}
-
-void Poller::End(Waiters::iterator at, int64_t result) {
+  if (!result) return;
   Waiters::node_type gone = Remove(at);
-  Waiter& waiter = gone.mapped();
-  instance_->Finish(std::move(waiter.done), result);
+  instance_->Finish(std::move(waiter.done), *result);
   // Not before: who waits again right away finds the descriptor watched, and the thread alive.
   LetGo(waiter);
 }

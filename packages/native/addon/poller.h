@@ -29,12 +29,8 @@ class Poller {
   /** What a wait ends with: looks again, and returns the result, or nothing where it has to go on waiting. */
   using Look = std::function<std::optional<int64_t>(std::vector<pollfd>*)>;
 
-  /**
-   * @param keeps_alive whether the thread goes on for the sake of those who wait
-   * @param sleeps whether the thread may sleep here: not where somebody else sleeps for the event loop
-   */
-  Poller(Instance* instance, bool keeps_alive, bool sleeps)
-      : instance_(instance), keeps_alive_(keeps_alive), sleeps_(sleeps) {}
+  /** @param keeps_alive whether the thread goes on for the sake of those who wait, and may sleep for one of them alone */
+  Poller(Instance* instance, bool keeps_alive) : instance_(instance), keeps_alive_(keeps_alive) {}
 
   /**
    * Waits until one of the descriptors is ready for its events and `look` finds something, or the time is up: 0 then.
@@ -80,7 +76,6 @@ class Poller {
   std::vector<int> Ready() const;
   void LookAgain(const std::vector<uint64_t>& calls);
   void LookAgain(Waiters::iterator at);
-  void End(Waiters::iterator at, int64_t result);
   Waiters::node_type Remove(Waiters::iterator at);
   void LetGo(const Waiter& waiter);
   void SetTimer();
@@ -88,7 +83,6 @@ class Poller {
 
   Instance* instance_;
   const bool keeps_alive_;
-  const bool sleeps_;
   int epfd_ = -1;
   uv_poll_t poll_;
   uv_timer_t timer_;

@@ -9,7 +9,8 @@ import {
   type VirtualAddress,
   virtualAddress,
 } from '@usrdrv/core';
-import { test as always } from 'vitest';
+import { test as always, expect } from 'vitest';
+import { addon } from './addon.ts';
 import { LinuxKernel } from './linux-kernel.ts';
 
 const excuse = fileURLToPath(new URL('../build/not-built.txt', import.meta.url));
@@ -40,6 +41,20 @@ export function mapPages(kernel: LinuxKernel, pages = 1, prot: number = RW): Vir
 /** The address so many bytes on. */
 export function at(address: VirtualAddress, offset: number): VirtualAddress {
   return virtualAddress(address + BigInt(offset));
+}
+
+/** An eventfd, and what adds to its count. */
+export function counter(flags: number) {
+  const kernel = hostKernel();
+  const { thread } = kernel.process;
+  const buf = mapPages(kernel);
+  const value = new DataView(kernel.process.bytes(buf, 8).buffer);
+  const fd = addon().eventfd(0, flags);
+  const add = async (count: bigint) => {
+    value.setBigUint64(0, count, true);
+    expect(await thread.write(fd, buf, 8)).toBe(8);
+  };
+  return { thread, fd, add };
 }
 
 /** Whether a promise is still pending after some time. */

@@ -38,7 +38,7 @@ export interface Addon {
   /** Whether the call has ended with EINTR by that; where not, its function has been called or will be. */
   interrupt(call: bigint): boolean;
   /** `turn` is called where the thread is about to sleep for one call alone, with the `done` of that. */
-  sleepBy(turn: (done: (result: number) => void) => void): Result;
+  sleepBy(turn: (done: Done) => void): Result;
   /** For a turn: sleeps in place of the event loop, until the call has its result, or the loop something to do: undefined. */
   sleep(): number | undefined;
 
@@ -108,6 +108,8 @@ export interface Addon {
 }
 
 const require = createRequire(import.meta.url);
+/** Electron sleeps for the event loop in a thread of its own, and runs it only when there is something. */
+const OTHERS_SLEEP = process.versions['electron'] !== undefined;
 let loaded: Addon | undefined;
 
 /**
@@ -123,7 +125,9 @@ function load(): Addon {
   const root = fileURLToPath(new URL('..', import.meta.url));
   const nodeGypBuild: (root: string) => Addon = require('node-gyp-build');
   try {
-    return sleeping(nodeGypBuild(root));
+    const native = nodeGypBuild(root);
+    if (!OTHERS_SLEEP) native.sleepBy(turnOf(native));
+    return native;
   } catch (cause) {
     const where = isMainThread ? 'here' : 'in this worker';
     throw new Error(`the addon of @usrdrv/native is neither prebuilt nor compiled ${where}`, { cause });
@@ -131,10 +135,9 @@ function load(): Addon {
 }
 
 /** Calls that wait alone are slept for here: from the addon back into JavaScript is a shorter way than from the event loop. */
-function sleeping(native: Addon): Addon {
-  native.sleepBy((done) => {
+export function turnOf(native: Addon): (done: Done) => void {
+  return (done) => {
     const result = native.sleep();
     if (result !== undefined) done(result);
-  });
-  return native;
+  };
 }

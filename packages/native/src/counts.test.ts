@@ -1,22 +1,8 @@
 import { EAGAIN, EBADF, EINTR, EINVAL, F_GETFL, O_NONBLOCK } from '@usrdrv/core';
 import { describe, expect } from 'vitest';
-import { hostKernel, mapPages, sleepsOn, test } from './addon.fixture.ts';
-import { addon } from './addon.ts';
+import { counter, sleepsOn, test } from './addon.fixture.ts';
 
 describe('counts', () => {
-  const counter = (flags: number) => {
-    const kernel = hostKernel();
-    const { thread } = kernel.process;
-    const buf = mapPages(kernel);
-    const value = new DataView(kernel.process.bytes(buf, 8).buffer);
-    const fd = addon().eventfd(0, flags);
-    const add = async (count: bigint) => {
-      value.setBigUint64(0, count, true);
-      expect(await thread.write(fd, buf, 8)).toBe(8);
-    };
-    return { thread, fd, add };
-  };
-
   test.for([0, O_NONBLOCK])('a wait for one ends with it, of a file with flags %i', async (flags) => {
     const { thread, fd, add } = counter(flags);
     for (const count of [3n, 1n, 2n ** 40n]) {
